@@ -1,0 +1,1 @@
+"""lrsearch finds the learning rates for finetuning a pretrained image classifier."""

@@ -1,0 +1,1 @@
+"""The REST contract: every type that client, service and worker exchange."""

@@ -1,0 +1,82 @@
+"""Source models: pretrained networks that finetuning starts from."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lrsearch.contract.base import Accuracy, Contract, Identifier, Name, Sha256
+
+Channels = tuple[
+    Annotated[float, Field(allow_inf_nan=False)],
+    Annotated[float, Field(allow_inf_nan=False)],
+    Annotated[float, Field(allow_inf_nan=False)],
+]
+"""One number for each of red, green and blue."""
+
+METADATA_KEY = "lrsearch"
+"""Key of a safetensors file's metadata under which `SourceSpec` stands, as JSON."""
+
+
+class ResNet27(Contract):
+    """Caffe's residual network of exactly 27 convolutions in five stages (the paper's Figure 5)."""
+
+    network: Literal["resnet27"] = "resnet27"
+    width: float = Field(
+        default=1.0, ge=0.0625, le=4.0, description="Factor on every stage's channels (1: 32 … 512)."
+    )
+    norm: Literal["none", "batch"] = Field(
+        default="batch", description="Normalisation after each convolution; Caffe's original: none."
+    )
+
+
+Architecture = ResNet27
+"""The networks that a worker can build."""
+
+
+class Card(Contract):
+    """Where a source model comes from: what one must know to use it and to make it again."""
+
+    description: str = Field(default="", max_length=2000, description="What it knows, in a sentence.")
+    data: list[str] = Field(default_factory=list, description="Data sets it was trained on.")
+    licence: str = Field(default="", max_length=500, description="Licence of weights and data.")
+    recipe: dict[str, str | int | float] = Field(
+        default_factory=dict, description="Hyperparameters of its training."
+    )
+    images: int | None = Field(default=None, ge=0, description="Training images.")
+    labels: int | None = Field(default=None, ge=0, description="Labels of the source task.")
+    top1: Accuracy | None = Field(default=None, description="Accuracy on held-out source images.")
+    command: str = Field(default="", max_length=4000, description="Command that makes it.")
+
+
+class SourceSpec(Contract):
+    """What a checkpoint says of itself, in its safetensors metadata."""
+
+    architecture: Architecture = Field(description="The network that the weights fit.")
+    input_size: int = Field(ge=16, le=512, description="Pixels a side that it was trained at.")
+    mean: Channels = Field(default=(0.5, 0.5, 0.5), description="Subtracted from pixels in [0, 1].")
+    std: Channels = Field(default=(0.5, 0.5, 0.5), description="Divides after the mean's subtraction.")
+    labels: list[str] | None = Field(
+        default=None, max_length=100_000, description="Names of the head's outputs, in order."
+    )
+    card: Card = Field(default_factory=Card, description="Origin and licence.")
+
+
+SourceState = Literal["checking", "ready", "rejected"]
+
+
+class SourceModel(Contract):
+    """A registered source model."""
+
+    id: Identifier
+    name: Name = Field(description="Unique name; what a job refers to.")
+    state: SourceState = Field(
+        description="`checking` until a worker has loaded the weights into the network."
+    )
+    reason: str | None = Field(default=None, description="Why it was rejected.")
+    spec: SourceSpec
+    weights_sha256: Sha256 | None = Field(
+        description="Content address of the safetensors file; null: random initialisation."
+    )
+    weights_bytes: int = Field(ge=0, description="Size of the safetensors file.")
+    created_at: datetime

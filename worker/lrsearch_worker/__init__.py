@@ -1,0 +1,1 @@
+"""The lrsearch worker: pulls leases over HTTP, finetunes with torch, reports back."""
