@@ -24,6 +24,6 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{36}$")]
 
 
 class Contract(BaseModel):
-    """Base of every type that crosses the network: unknown fields are errors, values do not change."""
+    """Base of every type that crosses the network: unknown fields are errors, values constant."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -16,7 +16,7 @@ INNER_STAGES: Final[tuple[Stage, ...]] = STAGES[:-1]
 
 
 class StageRates(Contract):
-    """One absolute initial learning rate a stage; 0 freezes the stage whole (weights and statistics).
+    """One absolute initial learning rate a stage; 0 freezes it whole (weights and statistics).
 
     The paper's graduated rates (section 4.3) are `base × multiplier × scale`; what is stored and
     run is always the product, so that two protocols that mean the same rates give the same trial.

@@ -29,7 +29,10 @@ class Views(Contract):
         default=0.7, gt=0.0, le=1.0, description="Smallest share of the area that a crop keeps."
     )
     colour: float = Field(
-        default=0.1, ge=0.0, le=1.0, description="Largest relative change of brightness and contrast."
+        default=0.1,
+        ge=0.0,
+        le=1.0,
+        description="Largest relative change of brightness and contrast.",
     )
 
 
@@ -61,7 +64,10 @@ class Recipe(Contract):
 
     epochs: int = Field(default=20, ge=1, le=1000, description="Passes over the training images.")
     batch_size: int = Field(
-        default=32, ge=1, le=4096, description="Images in one optimiser step; the last may be smaller."
+        default=32,
+        ge=1,
+        le=4096,
+        description="Images in one optimiser step; the last may be smaller.",
     )
     schedule: Literal["step", "cosine"] = Field(
         default="step",
@@ -77,5 +83,8 @@ class Recipe(Contract):
     )
     splits: Splits = Field(default_factory=Splits, description="Shares that validate and test.")
     seed: int = Field(
-        default=0, ge=0, le=2**31 - 1, description="Of splits, head initialisation, order and views."
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        description="Of splits, head initialisation, order and views.",
     )

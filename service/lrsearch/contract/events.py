@@ -1,0 +1,70 @@
+"""Events: what happens to a job, in order, as a stream that can be resumed."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lrsearch.contract.base import Accuracy, Contract, Identifier
+from lrsearch.contract.jobs import JobState
+from lrsearch.contract.trials import EpochMetrics, TrialState
+
+
+class TrialStarted(Contract):
+    """A worker has taken a trial."""
+
+    type: Literal["trial_started"] = "trial_started"
+    trial: int
+    attempt: int
+    worker: str
+
+
+class EpochFinished(Contract):
+    """A running trial has finished an epoch."""
+
+    type: Literal["epoch_finished"] = "epoch_finished"
+    trial: int
+    epochs: int = Field(description="Epochs of the recipe.")
+    metrics: EpochMetrics
+
+
+class TrialPutBack(Contract):
+    """A trial waits again: its lease expired or was handed back."""
+
+    type: Literal["trial_put_back"] = "trial_put_back"
+    trial: int
+    reason: str
+
+
+class TrialFinished(Contract):
+    """A trial has ended."""
+
+    type: Literal["trial_finished"] = "trial_finished"
+    trial: int
+    state: TrialState
+    reason: str | None
+    val_top1: Accuracy | None
+    best: bool = Field(description="Whether it is the best of its job so far.")
+
+
+class JobFinished(Contract):
+    """The job has ended; no event follows."""
+
+    type: Literal["job_finished"] = "job_finished"
+    state: JobState
+    reason: str | None
+
+
+EventBody = Annotated[
+    TrialStarted | EpochFinished | TrialPutBack | TrialFinished | JobFinished,
+    Field(discriminator="type"),
+]
+
+
+class Event(Contract):
+    """One event of a job."""
+
+    id: int = Field(ge=1, description="Counts up by one within a job; `Last-Event-ID` resumes.")
+    job_id: Identifier
+    at: datetime
+    body: EventBody

@@ -1,0 +1,117 @@
+"""Jobs: a target, a source model, a protocol, a strategy, a recipe and a budget."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lrsearch.contract.base import Accuracy, Contract, Identifier, Name
+from lrsearch.contract.budgets import Budget
+from lrsearch.contract.protocols import Graduated, Protocol, is_finite
+from lrsearch.contract.recipes import Recipe
+from lrsearch.contract.workers import DeviceKind
+
+Strategy = Literal["exhaustive", "random", "tpe", "gp"]
+"""How a protocol's space is searched."""
+
+Pruning = Literal["none", "median", "halving"]
+"""Which running trials are stopped early: none, those below the median of the others at the same
+epoch, or all but the best third at each rung of successive halving."""
+
+DEFAULT_TRIALS = 20
+"""Budget of a sampling strategy that was given none."""
+
+
+class JobRequest(Contract):
+    """What a user submits."""
+
+    data_set: Annotated[str, Field(min_length=1, max_length=100)] = Field(
+        description="Id or name of the target data set."
+    )
+    source_model: Name = Field(default="general", description="Name of a registered source model.")
+    name: Name | None = Field(default=None, description="For lists and the dashboard.")
+    images_per_label: int | None = Field(
+        default=None, ge=1, description="Training images per label; null: all there are."
+    )
+    protocol: Protocol = Field(default_factory=Graduated, description="The space of stage rates.")
+    strategy: Strategy | None = Field(
+        default=None, description="Null: `exhaustive` for a finite protocol, else `tpe`."
+    )
+    pruning: Pruning = Field(default="none", description="Which trials are stopped early.")
+    recipe: Recipe = Field(default_factory=Recipe, description="Held fixed across the trials.")
+    budget: Budget = Field(
+        default_factory=Budget,
+        description="Upper bounds; a sampling strategy without any is given 20 trials.",
+    )
+    device: DeviceKind | None = Field(
+        default=None, description="Kind of device for all trials; null: the first worker's."
+    )
+    priority: int = Field(default=0, ge=-100, le=100, description="Higher is served first.")
+
+    @model_validator(mode="after")
+    def _strategy_fits_protocol(self) -> Self:
+        if self.strategy == "exhaustive" and not is_finite(self.protocol):
+            raise ValueError(
+                f"strategy 'exhaustive' cannot enumerate protocol {self.protocol.name!r} with a "
+                "range; give lists of values, or choose strategy 'random', 'tpe' or 'gp'"
+            )
+        if self.budget.epochs is not None and self.budget.epochs < self.recipe.epochs:
+            raise ValueError(
+                f"budget.epochs {self.budget.epochs} does not pay for one finetune of "
+                f"{self.recipe.epochs} epochs; raise it or lower recipe.epochs"
+            )
+        return self
+
+    def resolved(self) -> Self:
+        """The same request with the defaults that depend on other fields filled in."""
+        strategy = self.strategy or ("exhaustive" if is_finite(self.protocol) else "tpe")
+        budget = self.budget
+        if strategy != "exhaustive" and not (budget.trials or budget.epochs or budget.seconds):
+            budget = budget.model_copy(update={"trials": DEFAULT_TRIALS})
+        return self.model_copy(update={"strategy": strategy, "budget": budget})
+
+
+JobState = Literal[
+    "waiting",  # no trial has started
+    "running",  # trials run or wait
+    "finalising",  # the winner and the baseline are being tested
+    "complete",  # there is a result
+    "failed",  # no trial could be run to its end; the reason says why
+    "cancelled",  # by the user
+]
+
+
+class Spent(Contract):
+    """What a job has used of its budget, and what running trials have reserved."""
+
+    trials: int = Field(ge=0, description="Finetunes begun, besides the baseline.")
+    epochs: int = Field(ge=0, description="Epochs run or reserved, the baseline's not counted.")
+    seconds: float = Field(ge=0.0, description="Worker seconds of finished trials.")
+
+
+class Best(Contract):
+    """The best complete trial so far."""
+
+    trial: int = Field(ge=0, description="Its number.")
+    val_top1: Accuracy
+
+
+class Job(Contract):
+    """A submitted job."""
+
+    id: Identifier
+    name: Name | None
+    state: JobState
+    reason: str | None = Field(description="Why it waits or failed, in a sentence.")
+    request: JobRequest = Field(description="With every default filled in.")
+    data_set_id: Identifier
+    source_model_id: Identifier
+    trials_planned: int | None = Field(
+        description="Trials with the baseline, where the grid or the budget tells; else null."
+    )
+    trials_finished: int = Field(ge=0, description="Trials that ended, however.")
+    spent: Spent
+    best: Best | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None

@@ -1,0 +1,180 @@
+"""Leases: what a worker and the service say to each other.
+
+A worker claims a lease, sends heartbeats while it runs the lease's work, reports each piece once,
+and may hand back what it has not finished. Every message after the claim carries the lease's token.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lrsearch.contract.base import Accuracy, Contract, Identifier, Sha256
+from lrsearch.contract.rates import StageRates
+from lrsearch.contract.recipes import Recipe
+from lrsearch.contract.sources import SourceModel
+from lrsearch.contract.trials import EpochMetrics
+
+LEASE_TOKEN_HEADER = "Lease-Token"  # noqa: S105 - a header's name, no secret
+
+
+class Claim(Contract):
+    """A worker's request for work; answered at once, or when there is some, or with 204."""
+
+    worker_id: Identifier
+    max_trials: int = Field(default=1, ge=1, le=64, description="Trials of one job it can take.")
+    wait_seconds: float = Field(
+        default=20.0, ge=0.0, le=60.0, description="How long to wait for work before a 204."
+    )
+
+
+class TrialWork(Contract):
+    """Finetune with these rates."""
+
+    kind: Literal["trial"] = "trial"
+    id: Identifier = Field(description="Of this piece of work; the trial's id.")
+    number: int = Field(ge=0, description="The trial's number; 0 is the baseline.")
+    baseline: bool
+    rates: StageRates
+    seconds_limit: float | None = Field(
+        description="Stop and report `pruned` before this many seconds; null: no limit."
+    )
+
+
+class FinalWork(Contract):
+    """Score the stored winner and baseline on the test split, once."""
+
+    kind: Literal["final"] = "final"
+    id: Identifier
+    winner_weights: Sha256
+    baseline_weights: Sha256 | None = Field(description="Null where the baseline failed.")
+
+
+class CheckModelWork(Contract):
+    """Load a registered checkpoint into its network and say whether it fits."""
+
+    kind: Literal["check_model"] = "check_model"
+    id: Identifier
+    source_model: SourceModel
+
+
+Work = Annotated[TrialWork | FinalWork | CheckModelWork, Field(discriminator="kind")]
+
+
+class Task(Contract):
+    """What all the trials of a job have in common: everything but their rates."""
+
+    job_id: Identifier
+    data_set_id: Identifier
+    fingerprint: Sha256 = Field(description="Of the data set: the key of a worker's cache.")
+    source_model: SourceModel
+    images_per_label: int | None
+    recipe: Recipe
+
+
+class Lease(Contract):
+    """A worker's time-limited right to run some work."""
+
+    id: Identifier
+    token: str = Field(description="Goes with every later message, in the header `Lease-Token`.")
+    lease_seconds: float = Field(gt=0.0, description="It expires so long after the last heartbeat.")
+    heartbeat_seconds: float = Field(gt=0.0, description="Send a heartbeat at least this often.")
+    task: Task | None = Field(description="Null for work that belongs to no job.")
+    work: list[Work]
+
+
+class Epoch(Contract):
+    """An epoch that one of the lease's trials finished."""
+
+    work_id: Identifier
+    metrics: EpochMetrics
+
+
+class Heartbeat(Contract):
+    """A sign of life, with the epochs finished since the last one."""
+
+    epochs: list[Epoch] = Field(default_factory=list, max_length=100_000)
+
+
+Directive = Literal["continue", "prune", "cancel"]
+
+
+class HeartbeatReply(Contract):
+    """The control channel: what the worker must do with each piece of work."""
+
+    directives: dict[Identifier, Directive] = Field(description="By work id.")
+    val_top1_to_beat: Accuracy | None = Field(
+        description="The job's best so far; weights of a lower accuracy need not be uploaded."
+    )
+
+
+class TrialReport(Contract):
+    """What came of a trial. `complete` needs every epoch of the recipe in its curve."""
+
+    kind: Literal["trial"] = "trial"
+    outcome: Literal["complete", "pruned", "diverged", "failed", "cancelled"]
+    reason: str | None = Field(default=None, max_length=2000)
+    curve: list[EpochMetrics] = Field(max_length=1000)
+    seconds: float = Field(ge=0.0, description="Wall-clock seconds, data preparation left out.")
+    weights_sha256: Sha256 | None = Field(
+        default=None, description="Of the weights uploaded under this lease for this trial."
+    )
+
+
+class TestScore(Contract):
+    """Accuracy of some weights on a test split."""
+
+    __test__ = False  # not a test case, whatever its name
+
+    images: int = Field(ge=1)
+    correct: int = Field(ge=0)
+    loss: float
+
+
+class FinalReport(Contract):
+    """How winner and baseline did on the test split; all null where the test split is empty."""
+
+    kind: Literal["final"] = "final"
+    winner: TestScore | None
+    baseline: TestScore | None
+    only_winner_correct: int = Field(
+        default=0, ge=0, description="Test images that the winner alone has right (for McNemar)."
+    )
+    only_baseline_correct: int = Field(
+        default=0, ge=0, description="Test images that the baseline alone has right."
+    )
+    seconds: float = Field(ge=0.0)
+
+
+class CheckModelReport(Contract):
+    """Whether a checkpoint fits its network."""
+
+    kind: Literal["check_model"] = "check_model"
+    accepted: bool
+    reason: str | None = Field(
+        default=None, max_length=2000, description="Which tensors do not fit."
+    )
+
+
+class FailedReport(Contract):
+    """A `final` or `check_model` that could not be done."""
+
+    kind: Literal["failed"] = "failed"
+    reason: str = Field(min_length=1, max_length=2000)
+
+
+Report = Annotated[
+    TrialReport | FinalReport | CheckModelReport | FailedReport, Field(discriminator="kind")
+]
+
+
+class ReportReply(Contract):
+    """The report counted."""
+
+    accepted: Literal[True] = True
+
+
+class UploadReply(Contract):
+    """Weights arrived whole."""
+
+    sha256: Sha256
+    size_bytes: int = Field(ge=1)

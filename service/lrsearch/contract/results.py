@@ -1,0 +1,69 @@
+"""Results: what a finished job gives."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from lrsearch.contract.base import Accuracy, Contract, Identifier, Sha256
+from lrsearch.contract.protocols import Point
+from lrsearch.contract.rates import StageRates
+from lrsearch.contract.recipes import Recipe
+
+
+class Interval(Contract):
+    """A 95 % interval of an accuracy (Wilson's score interval)."""
+
+    low: Accuracy
+    high: Accuracy
+
+
+class Contender(Contract):
+    """The winner or the baseline."""
+
+    trial: int = Field(ge=0, description="Its number.")
+    point: Point = Field(description="The protocol's values.")
+    rates: StageRates
+    val_top1: Accuracy
+    val_loss: float
+    test_top1: Accuracy | None = Field(description="Null where the evaluation is validation only.")
+    test_interval: Interval | None = Field(description="95 % interval of `test_top1`.")
+
+
+class Cost(Contract):
+    """What the search has spent."""
+
+    trials: int = Field(ge=0, description="Finetunes that ended, the baseline included.")
+    epochs: int = Field(ge=0, description="Epochs run, the baseline's not counted.")
+    seconds: float = Field(ge=0.0, description="Worker seconds, summed over trials.")
+    finetune_equivalents: float = Field(
+        ge=0.0, description="Epochs over the recipe's epochs: how many plain finetunes it cost."
+    )
+
+
+class Result(Contract):
+    """The best rates, how good they really are, and what it took."""
+
+    job_id: Identifier
+    winner: Contender
+    baseline: Contender | None = Field(description="Null where the baseline failed.")
+    evaluation: Literal["holdout", "validation_only"] = Field(
+        description="`validation_only` where fewer than 30 test images are left: no test figures."
+    )
+    test_images: int = Field(ge=0, description="Images in the test split.")
+    gain_points: float | None = Field(
+        description="Winner's minus baseline's accuracy, in percentage points: on the test split, "
+        "or on validation where that is all there is."
+    )
+    gain_p_value: float | None = Field(
+        description="Of the gain, by McNemar's exact test on the paired test images."
+    )
+    selection_optimism_points: float | None = Field(
+        description="Winner's validation minus test accuracy, in percentage points."
+    )
+    verdict: str = Field(description="The outcome in one sentence.")
+    cost: Cost
+    source_model: str
+    images_per_label: int | None
+    recipe: Recipe = Field(description="With the winner's rates, all that is needed to repeat it.")
+    weights_sha256: Sha256 = Field(description="Content address of the winner's safetensors file.")
+    weights_url: str = Field(description="Path to fetch the weights from.")

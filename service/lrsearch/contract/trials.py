@@ -1,0 +1,59 @@
+"""Trials: one finetune each, with given stage rates."""
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from lrsearch.contract.base import Accuracy, Contract, Identifier
+from lrsearch.contract.protocols import Point
+from lrsearch.contract.rates import StageRates
+
+TrialState = Literal[
+    "waiting",  # for a worker, for the first time or again after a lost lease
+    "running",  # under a lease
+    "complete",  # ran all its epochs
+    "pruned",  # stopped early: its curve was poor, or its seconds were spent
+    "diverged",  # the loss became infinite or NaN
+    "failed",  # could not be run; the reason says why
+    "cancelled",  # by the user, or the job's target was reached first
+]
+
+FINISHED: Final[frozenset[TrialState]] = frozenset(
+    {"complete", "pruned", "diverged", "failed", "cancelled"}
+)
+
+Loss = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class EpochMetrics(Contract):
+    """What one epoch of one trial gave."""
+
+    epoch: int = Field(ge=1, description="Counted from 1.")
+    train_loss: Loss = Field(description="Mean cross-entropy over the epoch's training batches.")
+    val_loss: Loss = Field(description="Mean cross-entropy on the validation split.")
+    val_top1: Accuracy = Field(description="Top-1 accuracy on the validation split.")
+    seconds: float = Field(ge=0.0, description="Wall-clock seconds, evaluation included.")
+
+
+class Trial(Contract):
+    """One finetune, and what came of it."""
+
+    id: Identifier
+    job_id: Identifier
+    number: int = Field(ge=0, description="Position in the job; 0 is the baseline.")
+    baseline: bool = Field(description="IL = 0, LL = 0.01: the usual practice of a frozen network.")
+    point: Point = Field(
+        description="The protocol's values; empty for a baseline that its grid does not hold."
+    )
+    rates: StageRates
+    state: TrialState
+    reason: str | None = Field(description="Why it waits, was pruned, diverged or failed.")
+    attempts: int = Field(ge=0, description="Leases that it has had.")
+    worker: str | None = Field(description="Name of the worker that has or had it last.")
+    val_top1: Accuracy | None = Field(description="The last epoch's, of a complete trial.")
+    val_loss: float | None = Field(description="The last epoch's, of a complete trial.")
+    curve: list[EpochMetrics] = Field(description="One entry an epoch, of the last attempt.")
+    seconds: float = Field(ge=0.0, description="Worker seconds of the accepted attempt.")
+    started_at: datetime | None
+    finished_at: datetime | None
