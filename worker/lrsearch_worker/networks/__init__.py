@@ -1,0 +1,1 @@
+"""Networks of five stages and a head."""

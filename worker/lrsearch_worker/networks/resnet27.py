@@ -1,0 +1,103 @@
+"""ResNet-27: Caffe's residual network of 27 convolutions in five stages (the paper's Figure 5)."""
+
+import math
+from typing import Final, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrsearch_worker.networks.staged import StagedNetwork, new_head
+
+Norm = Literal["none", "batch"]
+
+CHANNELS: Final = (64, 128, 256, 512)
+"""Output channels of conv1 … conv4 at width 1; conv5 keeps conv4's."""
+
+BLOCKS: Final = (0, 1, 2, 5, 3)
+"""Residual blocks in conv1 … conv5."""
+
+
+class ResNet27(StagedNetwork):
+    """27 convolutions of 3 × 3 (stride 1, padding 1), each followed by a PReLU.
+
+    conv1 is 3→32→64; conv2, conv3 and conv4 are 1, 2 and 5 residual blocks and a convolution that
+    doubles the channels; conv5 is 3 blocks at 512 and the global average pool. conv1 … conv4 end
+    with a max-pool that halves the side. All channels are multiplied by `width`.
+
+    With `norm="none"`, as in Caffe, convolutions have biases; with `norm="batch"`, a batch
+    normalisation takes their place. Residual branches start small, so that either trains: the
+    identity dominates at first, and variance does not grow with depth.
+
+    Args:
+        width: Factor on the channels, at least 1/32.
+        norm: What stands between a convolution and its PReLU.
+        labels: Outputs of the head.
+        generator: CPU generator that all weights are drawn from.
+    """
+
+    def __init__(self, width: float, norm: Norm, labels: int, generator: torch.Generator) -> None:
+        super().__init__()
+        stem = max(1, round(32 * width))
+        c1, c2, c3, c4 = (max(1, round(c * width)) for c in CHANNELS)
+        b2, b3, b4, b5 = BLOCKS[1:]
+        self.conv1 = nn.Sequential(_Unit(3, stem, norm), _Unit(stem, c1, norm), nn.MaxPool2d(2))
+        self.conv2 = nn.Sequential(*_blocks(b2, c1, norm), _Unit(c1, c2, norm), nn.MaxPool2d(2))
+        self.conv3 = nn.Sequential(*_blocks(b3, c2, norm), _Unit(c2, c3, norm), nn.MaxPool2d(2))
+        self.conv4 = nn.Sequential(*_blocks(b4, c3, norm), _Unit(c3, c4, norm), nn.MaxPool2d(2))
+        self.conv5 = nn.Sequential(*_blocks(b5, c4, norm), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = new_head(c4, labels, generator)
+        self._initialise(generator)
+        self.check_stages()
+
+    @torch.no_grad()
+    def _initialise(self, generator: torch.Generator) -> None:
+        """He et al. (2015) for PReLU; a block's second convolution starts at a tenth of that."""
+        for module in self.modules():
+            if isinstance(module, _Unit):
+                module.initialise(generator)
+        for module in self.modules():
+            if isinstance(module, _Block):
+                last = module.second
+                (last.conv if last.norm is None else last.norm).weight.mul_(0.1)
+
+
+class _Unit(nn.Module):
+    """Convolution, normalisation if any, PReLU with a slope for each channel."""
+
+    def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none")
+        self.norm = nn.BatchNorm2d(outputs) if norm == "batch" else None
+        self.activation = nn.PReLU(outputs, init=0.25)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if self.norm is not None:
+            x = self.norm(x)
+        return F.prelu(x, self.activation.weight)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        slope = 0.25
+        fan_in = self.conv.in_channels * 9
+        deviation = math.sqrt(2.0 / ((1.0 + slope**2) * fan_in))
+        self.conv.weight.normal_(0.0, deviation, generator=generator)
+        if self.conv.bias is not None:
+            self.conv.bias.zero_()
+
+
+class _Block(nn.Module):
+    """Two units and an identity add."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.first = _Unit(channels, channels, norm)
+        self.second = _Unit(channels, channels, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch: Tensor = self.second(self.first(x))
+        return x + branch
+
+
+def _blocks(count: int, channels: int, norm: Norm) -> list[_Block]:
+    return [_Block(channels, norm) for _ in range(count)]
