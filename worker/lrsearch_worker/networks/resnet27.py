@@ -4,9 +4,9 @@ import math
 from typing import Final, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lrsearch_worker.networks.prelu import PReLU
 from lrsearch_worker.networks.staged import StagedNetwork, new_head
 
 Norm = Literal["none", "batch"]
@@ -69,13 +69,14 @@ class _Unit(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none")
         self.norm = nn.BatchNorm2d(outputs) if norm == "batch" else None
-        self.activation = nn.PReLU(outputs, init=0.25)
+        self.activation = PReLU(outputs, init=0.25)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
         if self.norm is not None:
             x = self.norm(x)
-        return F.prelu(x, self.activation.weight)
+        activated: Tensor = self.activation(x)
+        return activated
 
     def initialise(self, generator: torch.Generator) -> None:
         slope = 0.25
