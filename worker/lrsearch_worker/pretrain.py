@@ -289,7 +289,7 @@ def _draw(
         0.5 + training.shift * u[1],
         (1.0 + training.zoom * u[2]) * mirror,
         1.0 + training.zoom * u[3],
-        training.colour * u[5] * 0.5,
+        1.0 + training.colour * u[5],
         1.0 + training.colour * u[6],
     )
     return Draws(*(d.to(device) for d in draws))

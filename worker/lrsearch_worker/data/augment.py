@@ -24,9 +24,9 @@ class Draws(NamedTuple):
     height: Tensor
     """Height of the crop as a share of the image's."""
     brightness: Tensor
-    """Added to pixels in [0, 1]."""
+    """Factor on the pixels."""
     contrast: Tensor
-    """Factor on a pixel's distance from grey."""
+    """Factor on the distance from grey, afterwards."""
 
 
 def to_unit(pixels: Tensor) -> Tensor:
@@ -49,9 +49,9 @@ def augmented(images: Tensor, draws: Draws) -> Tensor:
     ]
     grid = F.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
     images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    contrast = draws.contrast.view(-1, 1, 1, 1)
-    shift = draws.brightness.view(-1, 1, 1, 1) + GREY * (1.0 - contrast)
-    return images.mul_(contrast).add_(shift).clamp_(0.0, 1.0)
+    factor = (draws.brightness * draws.contrast).view(-1, 1, 1, 1)
+    shift = (GREY * (1.0 - draws.contrast)).view(-1, 1, 1, 1)
+    return images.mul_(factor).add_(shift).clamp_(0.0, 1.0)
 
 
 def normalised(images: Tensor, mean: Channels, std: Channels) -> Tensor:

@@ -14,6 +14,9 @@ from PIL import Image, ImageOps
 Pixels = NDArray[np.uint8]
 """RGB images, shape `(images, side, side, 3)` or `(side, side, 3)`, 0 to 255."""
 
+ReadFile = Callable[[], tuple[bytes, str]]
+"""Reads a file: its content, and what errors call it."""
+
 Progress = Callable[[int, int], None]
 """Told of work done and of all the work."""
 
@@ -39,7 +42,7 @@ def decode(data: bytes, side: int, name: str) -> Pixels:
     """
     try:
         with Image.open(BytesIO(data)) as file:
-            file.draft("RGB", (side, side))
+            file.draft("RGB", (2 * side, 2 * side))  # lets JPEG decode at a fraction of its size
             image = _rgb(ImageOps.exif_transpose(file))
     except Exception as error:  # Pillow's plugins raise nearly anything on broken files
         raise UnreadableImageError(f"{name} cannot be decoded as an image: {error}") from error
@@ -49,7 +52,7 @@ def decode(data: bytes, side: int, name: str) -> Pixels:
 
 
 def decode_all(
-    files: Iterable[Callable[[], tuple[bytes, str]]],
+    files: Iterable[ReadFile],
     out: Pixels,
     progress: Progress = lambda done, total: None,
     threads: int | None = None,
@@ -59,7 +62,7 @@ def decode_all(
     Only a few files are in memory at a time, whatever their number.
 
     Args:
-        files: For each image, in order, a function that reads its content and name.
+        files: One for each image, in order.
         out: Where the images go, shape `(images, side, side, 3)`.
         progress: Called after each image.
         threads: Decoding threads; by default one a core.
@@ -72,7 +75,7 @@ def decode_all(
     done = count(1)
     running: deque[Future[None]] = deque()
 
-    def work(index: int, read: Callable[[], tuple[bytes, str]]) -> None:
+    def work(index: int, read: ReadFile) -> None:
         data, name = read()
         out[index] = decode(data, side, name)
 

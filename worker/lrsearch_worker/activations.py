@@ -1,0 +1,79 @@
+"""What enters a stage: computed by the frozen stages before it, and stored where it is small."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Tensor
+
+from lrsearch_worker.networks.staged import StagedNetwork
+
+Source = Callable[[Tensor], Tensor]
+"""From positions (int64) to normalised images `(len(positions), 3, side, side)`."""
+
+CHUNK = 256
+"""Images that are computed at a time while filling the store."""
+
+
+class ActivationStore:
+    """Activations of images that no trial can change, since only frozen stages made them.
+
+    A prefix of `k` stages gives what enters stage `k`; the prefix of 0 stages gives the
+    normalised images. Reading from the store and computing anew give the same values up to
+    rounding.
+
+    Args:
+        network: The source; it is put into evaluation mode and must not change afterwards.
+        limit_bytes: Memory of all that is stored; prefixes not used for longest give way.
+    """
+
+    def __init__(self, network: StagedNetwork, limit_bytes: int) -> None:
+        self._network = network.eval().requires_grad_(False)
+        self._limit_bytes = limit_bytes
+        self._stored: OrderedDict[int, dict[Hashable, Tensor]] = OrderedDict()
+
+    def bytes_per_image(self, prefix: int, source: Source) -> int:
+        """Memory of what one image gives."""
+        one = self.compute(prefix, source, torch.zeros(1, dtype=torch.int64))
+        return one.numel() * one.element_size()
+
+    @torch.no_grad()
+    def compute(self, prefix: int, source: Source, positions: Tensor) -> Tensor:
+        """The activations of `positions`, computed anew."""
+        return self._network.run(source(positions), 0, prefix)
+
+    def read(
+        self, prefix: int, key: Hashable, source: Source, count: int, positions: Tensor
+    ) -> Tensor:
+        """The activations of `positions`; those of all `count` are computed and stored first.
+
+        Args:
+            prefix: Stages before, 0 to 5.
+            key: Tells different sources apart.
+            source: Gives the images.
+            count: How many images the source has.
+            positions: Which are wanted, int64, on the device.
+        """
+        stored = self._stored.setdefault(prefix, {})
+        self._stored.move_to_end(prefix)
+        if key not in stored:
+            chunks = torch.arange(count).split(CHUNK)  # type: ignore[no-untyped-call]  # torch's
+            stored[key] = torch.cat([_rows(self.compute(prefix, source, c)) for c in chunks])
+            self._make_room()
+        rows = stored[key][positions]
+        return rows.permute(0, 3, 1, 2) if rows.ndim == 4 else rows
+
+    def _make_room(self) -> None:
+        while len(self._stored) > 1 and self._used_bytes() > self._limit_bytes:
+            self._stored.popitem(last=False)
+
+    def _used_bytes(self) -> int:
+        tensors = [t for stored in self._stored.values() for t in stored.values()]
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def _rows(activations: Tensor) -> Tensor:
+    """Maps with their channels last, so that taking rows keeps torch's channels-last order."""
+    if activations.ndim == 4:
+        return activations.permute(0, 2, 3, 1).contiguous()
+    return activations
