@@ -7,6 +7,7 @@ from torch import nn
 from lrsearch.contract.rates import STAGES
 from lrsearch.contract.sources import ResNet27
 from lrsearch_worker.networks.build import build
+from lrsearch_worker.networks.conv import Conv3x3
 from lrsearch_worker.networks.prelu import PReLU
 from lrsearch_worker.networks.staged import StagedNetwork
 
@@ -131,6 +132,25 @@ def test_the_fast_prelu_has_the_gradients_of_torchs() -> None:
     of_fast = torch.autograd.grad(fast(x), [x, fast.weight], gradient)
     of_torchs = torch.autograd.grad(torchs(x), [x, torchs.weight], gradient)
     torch.testing.assert_close(of_fast, of_torchs)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_the_fast_convolution_of_small_maps_has_the_gradients_of_torchs(
+    side: int, order: torch.memory_format
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    fast = Conv3x3(6, 8, bias=True).to(memory_format=order)
+    x = torch.randn(5, 6, side, side, generator=generator).to(memory_format=order)
+    x.requires_grad_()
+    gradient = torch.randn(5, 8, side, side, generator=generator).to(memory_format=order)
+    assert fast.bias is not None
+    wanted = [x, fast.weight, fast.bias]
+    torchs = nn.functional.conv2d(x, fast.weight, fast.bias, padding=1)
+    torch.testing.assert_close(
+        torch.autograd.grad(fast(x), wanted, gradient),
+        torch.autograd.grad(torchs, wanted, gradient),
+    )
 
 
 @pytest.mark.parametrize("norm", ["none", "batch"])

@@ -6,6 +6,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
+from lrsearch_worker.networks.conv import Conv3x3
 from lrsearch_worker.networks.prelu import PReLU
 from lrsearch_worker.networks.staged import StagedNetwork, new_head
 
@@ -67,7 +68,7 @@ class _Unit(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none")
+        self.conv = Conv3x3(inputs, outputs, bias=norm == "none")
         self.norm = nn.BatchNorm2d(outputs) if norm == "batch" else None
         self.activation = PReLU(outputs, init=0.25)
 
