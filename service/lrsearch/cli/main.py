@@ -1,0 +1,67 @@
+"""The command line's commands, put together."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from lrsearch.cli import data, db, jobs, keys, models
+from lrsearch.cli.connection import Connection
+from lrsearch.cli.demo import demo
+from lrsearch.cli.errors import Commands
+from lrsearch.cli.report import report
+from lrsearch.cli.serve import serve
+from lrsearch.cli.submit import submit
+from lrsearch.cli.up import up
+from lrsearch.cli.watch import watch
+from lrsearch.cli.workers import workers
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    help="Finds the learning rates for finetuning an image classifier on a small data set.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+_COMMANDS: dict[str, list[Callable[..., None]]] = {
+    "Everything on this machine": [up, demo],
+    "Jobs": [submit, watch, jobs.jobs, jobs.show, jobs.cancel, jobs.weights, report],
+}
+for panel, commands in _COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(data.app, name="data", rich_help_panel="What jobs are made of")
+app.add_typer(models.app, name="models", rich_help_panel="What jobs are made of")
+app.command(rich_help_panel="What jobs are made of")(workers)
+app.command(rich_help_panel="Running a service")(serve)
+app.add_typer(db.app, name="db", rich_help_panel="Running a service")
+app.add_typer(keys.app, name="keys", rich_help_panel="Running a service")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("lrsearch"))
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    url: Annotated[
+        str | None, typer.Option(envvar="LRSEARCH_URL", help="Address of the service.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="LRSEARCH_API_KEY", help="API key; better in the environment."),
+    ] = None,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Finds the learning rates for finetuning an image classifier on a small data set."""
+    context.obj = Connection(url, key)

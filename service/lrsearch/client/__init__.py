@@ -1,0 +1,22 @@
+"""The Python client of the service."""
+
+from lrsearch.client.client import FINISHED_JOBS, Client
+from lrsearch.client.errors import (
+    ChecksumError,
+    ClientError,
+    ProblemError,
+    RejectedError,
+    ServiceUnreachableError,
+    WaitTimeoutError,
+)
+
+__all__ = [
+    "FINISHED_JOBS",
+    "ChecksumError",
+    "Client",
+    "ClientError",
+    "ProblemError",
+    "RejectedError",
+    "ServiceUnreachableError",
+    "WaitTimeoutError",
+]

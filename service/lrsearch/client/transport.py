@@ -1,0 +1,119 @@
+"""HTTP to the service: address, key, retries, and problems turned into exceptions."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from lrsearch.client.errors import ProblemError, ServiceUnreachableError
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+UNAVAILABLE = frozenset({502, 503, 504})
+"""Statuses of a service that may be back in a moment."""
+
+
+class Transport:
+    """One connection pool to one service.
+
+    Args:
+        url: Address of the service; null takes `LRSEARCH_URL`, else `DEFAULT_URL`.
+        key: API key; null takes `LRSEARCH_API_KEY`, else none is sent.
+        timeout_seconds: How long one answer may take.
+        attempts: How often a request is sent that may be sent again.
+        transport: Replaces the network, for tests.
+    """
+
+    def __init__(
+        self,
+        url: str | None,
+        key: str | None,
+        timeout_seconds: float,
+        attempts: int,
+        transport: httpx.BaseTransport | None,
+    ) -> None:
+        self.url = (url or os.environ.get("LRSEARCH_URL") or DEFAULT_URL).rstrip("/")
+        key = key or os.environ.get("LRSEARCH_API_KEY")
+        self.http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(timeout_seconds, connect=min(5.0, timeout_seconds)),
+            transport=transport,
+        )
+        self._attempts = attempts
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        repeat: bool,
+        content: str | Callable[[], Iterator[bytes]] | None = None,
+        **options: Any,
+    ) -> httpx.Response:
+        """Sends a request and returns its successful answer.
+
+        Args:
+            method: HTTP method.
+            path: Path on the service, from `/`.
+            repeat: Whether the service takes the request twice without harm. If not, it is sent
+                again only where no connection was made.
+            content: Body of the request, or what makes it anew for each attempt.
+            options: Further arguments of `httpx.Client.request`.
+
+        Raises:
+            ProblemError: The service refused.
+            ServiceUnreachableError: No answer came.
+        """
+        retrying = Retrying(
+            stop=stop_after_attempt(self._attempts),
+            wait=wait_exponential_jitter(initial=0.2, max=5.0, jitter=0.2),
+            retry=retry_if_exception(may_pass if repeat else _never_arrived),
+            reraise=True,
+        )
+        with self.broken_connections():
+            for attempt in retrying:
+                with attempt:
+                    body = content() if callable(content) else content
+                    response = self.http.request(method, path, content=body, **options)
+                    if response.is_error:
+                        raise ProblemError.of(response)
+        return response
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[httpx.Response]:
+        """Opens an answer whose content the caller reads piece by piece.
+
+        Raises:
+            ProblemError: The service refused.
+            ServiceUnreachableError: No answer came, or it broke off.
+        """
+        with self.broken_connections(), self.http.stream("GET", path) as response:
+            if response.is_error:
+                response.read()
+                raise ProblemError.of(response)
+            yield response
+
+    @contextmanager
+    def broken_connections(self) -> Iterator[None]:
+        """Turns the network's errors into `ServiceUnreachableError`."""
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise ServiceUnreachableError(self.url, error) from error
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same request may succeed in a moment."""
+    if isinstance(error, ProblemError):
+        return error.problem.status in UNAVAILABLE
+    return isinstance(
+        error, httpx.NetworkError | httpx.TimeoutException | httpx.RemoteProtocolError
+    )
+
+
+def _never_arrived(error: BaseException) -> bool:
+    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
