@@ -68,7 +68,7 @@ class LastLayer(Contract):
 
 
 class Uniform(Contract):
-    """One rate for all inner stages, another for the head (paper, section 4.2, Figs. 6 to 8, Table 2).
+    """One rate for all inner stages, another for the head (paper, 4.2, Figs. 6 to 8, Table 2).
 
     Points with IL > LL are left out of a grid; sampled ones have IL lowered to LL.
     """

@@ -1,0 +1,122 @@
+"""How a job goes on: what it proposes next, and what follows when its trials have ended."""
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from lrsearch.contract.leases import FinalReport
+from lrsearch.db.tables import JobRow, TrialRow, WorkRow
+from lrsearch.jobs import end_job, request_of
+from lrsearch.results import MINIMUM_TEST_IMAGES, build_result
+from lrsearch.search.budget import Allowance, Use, allowance
+from lrsearch.search.proposals import Tried, propose
+from lrsearch.trials import UNFINISHED, add_trial, trials_of
+
+
+def propose_trials(session: Session, job: JobRow, count: int) -> list[WorkRow]:
+    """Up to `count` new trials of a locked job, as far as its space and its budget go.
+
+    Each one's budget is reserved with it, in the same transaction.
+    """
+    request = request_of(job)
+    assert request.strategy is not None
+    proposed: list[WorkRow] = []
+    while len(proposed) < count and not job.exhausted:
+        allowed = allowance_of(session, job)
+        if not allowed.now:
+            job.exhausted = not allowed.later
+            break
+        trials = trials_of(session, job)
+        number = trials[-1].number + 1
+        point = propose(
+            request.protocol,
+            request.strategy,
+            [_tried(trial) for trial in trials],
+            request.recipe.seed,
+            number,
+        )
+        if point is None:
+            job.exhausted = True
+            break
+        trial, work = add_trial(session, job, number, point, request.protocol.rates(point))
+        job.trials_begun += 1
+        job.epochs_spent += request.recipe.epochs
+        reserve_seconds(job, trial, allowed)
+        proposed.append(work)
+    return proposed
+
+
+def allowance_of(session: Session, job: JobRow) -> Allowance:
+    """Whether the job's budget pays for one more trial."""
+    request = request_of(job)
+    running = session.scalar(
+        select(func.count())
+        .select_from(TrialRow)
+        .where(TrialRow.job_id == job.id, TrialRow.state.in_(UNFINISHED))
+    )
+    longest = session.scalar(
+        select(func.max(TrialRow.seconds)).where(
+            TrialRow.job_id == job.id, TrialRow.state == "complete", TrialRow.baseline.is_(False)
+        )
+    )
+    use = Use(
+        trials=job.trials_begun,
+        epochs=job.epochs_spent,
+        seconds=job.seconds_spent,
+        seconds_reserved=job.seconds_reserved,
+        best_val_top1=job.best_val_top1,
+        running=running or 0,
+    )
+    return allowance(request.budget, use, request.recipe.epochs, longest)
+
+
+def reserve_seconds(job: JobRow, trial: TrialRow, allowed: Allowance) -> None:
+    """Set aside what the trial may take."""
+    if allowed.seconds_limit is not None:
+        trial.seconds_reserved = allowed.seconds_limit
+        job.seconds_reserved += allowed.seconds_limit
+
+
+def advance(session: Session, job: JobRow) -> None:
+    """Go on to the final test, to the result or to failure, if no trial is left to wait for."""
+    if job.state not in ("waiting", "running"):
+        return
+    trials = trials_of(session, job)
+    if any(trial.state in UNFINISHED for trial in trials):
+        return
+    if not job.exhausted:
+        request = request_of(job)
+        assert request.strategy is not None
+        tried = [_tried(trial) for trial in trials]
+        job.exhausted = not allowance_of(session, job).now or (
+            request.strategy == "exhaustive"
+            and propose(request.protocol, "exhaustive", tried, 0, len(trials)) is None
+        )
+        if not job.exhausted:
+            return
+    if job.best_trial is None:
+        reasons = [trial.reason for trial in trials if trial.reason]
+        end_job(
+            session,
+            job,
+            "failed",
+            f"no trial ran to its end; the last one: {reasons[-1]}" if reasons else "no trial ran",
+        )
+    elif job.test_images < MINIMUM_TEST_IMAGES:
+        complete(session, job, None)
+    else:
+        job.state = "finalising"
+        session.add(WorkRow(id=job.id, kind="final", job_id=job.id, state="waiting", attempts=0))
+
+
+def complete(session: Session, job: JobRow, final: FinalReport | None) -> None:
+    """Write the result and end the job."""
+    job.result = build_result(session, job, final).model_dump(mode="json")
+    end_job(session, job, "complete", None)
+
+
+def _tried(trial: TrialRow) -> Tried:
+    return Tried(
+        point=trial.point,
+        val_top1=trial.val_top1,
+        running=trial.state in UNFINISHED,
+    )

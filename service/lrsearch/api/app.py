@@ -1,0 +1,67 @@
+"""The ASGI application: `create_app(settings)`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import structlog
+from anyio.to_thread import run_sync
+from fastapi import FastAPI
+
+from lrsearch.api.dashboard import dashboard
+from lrsearch.api.problems import PROBLEM_RESPONSES, install_error_handlers
+from lrsearch.api.routes import blobs, data_sets, health, jobs, leases, source_models, workers
+from lrsearch.api.security import BodyLimit, LoopbackGuard
+from lrsearch.api.service import Bell, Service
+from lrsearch.db.engine import Database
+from lrsearch.db.migrate import upgrade
+from lrsearch.housekeeping import Housekeeping
+from lrsearch.search.ledger import Ledger
+from lrsearch.settings import Settings
+from lrsearch.store import BlobStore
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service as an ASGI application.
+
+    An SQLite database is brought to the present schema at the start; PostgreSQL wants
+    `lrsearch db upgrade` before, once for all replicas.
+    """
+    chosen = settings or Settings()
+    app = FastAPI(
+        title="lrsearch",
+        summary="Finds the learning rates for finetuning a pretrained image classifier.",
+        version=version("lrsearch"),
+        lifespan=lambda app: _lifespan(app, chosen),
+        responses=PROBLEM_RESPONSES,
+    )
+    install_error_handlers(app)
+    app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
+    if not chosen.keys_required:
+        app.add_middleware(LoopbackGuard)
+    for router in (health, data_sets, source_models, jobs, workers, leases, blobs):
+        app.include_router(router.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+    database = Database(settings.database)
+    if database.is_sqlite:
+        await run_sync(upgrade, settings)
+    store = BlobStore(settings.data_dir)
+    ledger = await run_sync(Ledger, settings.ledger)
+    housekeeping = Housekeeping(settings, database, store, ledger)
+    app.state.service = Service(settings, database, store, ledger, housekeeping, Bell())
+    app.mount("/", dashboard(settings, database, ledger))
+    housekeeping.start()
+    log.info("service started", database=database.url.render_as_string(hide_password=True))
+    try:
+        yield
+    finally:
+        await run_sync(housekeeping.stop)
+        ledger.storage.engine.dispose()
+        database.dispose()
+        log.info("service stopped")

@@ -1,0 +1,105 @@
+"""Leases: the worker's side of the service."""
+
+from time import monotonic
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
+
+from lrsearch import leases
+from lrsearch.api.security import WorkerKey
+from lrsearch.api.service import Running, Service
+from lrsearch.claims import claim_lease
+from lrsearch.contract.leases import (
+    LEASE_TOKEN_HEADER,
+    Claim,
+    Heartbeat,
+    HeartbeatReply,
+    Lease,
+    Report,
+    ReportReply,
+    UploadReply,
+)
+from lrsearch.errors import invalid_field
+from lrsearch.store import Blob
+
+router = APIRouter(prefix="/v1/leases", tags=["leases"])
+
+CLAIM_POLL_SECONDS = 2.0
+"""How often a waiting claim looks again; news in this replica rings the bell."""
+
+Token = Annotated[str, Header(alias=LEASE_TOKEN_HEADER, description="From the claim's reply.")]
+
+
+@router.post(
+    "",
+    response_model=Lease,
+    responses={status.HTTP_204_NO_CONTENT: {"description": "There was no work."}},
+)
+async def claim(body: Claim, request: Request, service: Running, _: WorkerKey) -> Lease | Response:
+    """Get work: at once, when there is some, or 204 after `wait_seconds`."""
+    deadline = monotonic() + body.wait_seconds
+    while True:
+        if await request.is_disconnected():
+            return Response(status_code=status.HTTP_204_NO_CONTENT)
+        lease = await run_in_threadpool(_claim, service, body)
+        if lease is not None:
+            service.changed()
+            return lease
+        left = deadline - monotonic()
+        if left <= 0.0:
+            return Response(status_code=status.HTTP_204_NO_CONTENT)
+        await service.bell.wait(min(CLAIM_POLL_SECONDS, left))
+
+
+@router.post("/{lease_id}/heartbeat")
+def heartbeat(
+    lease_id: str, body: Heartbeat, service: Running, _: WorkerKey, token: Token
+) -> HeartbeatReply:
+    """Keep the lease, hand in finished epochs, and learn what to do with each piece of work."""
+    with service.database.write() as session:
+        reply = leases.heartbeat(session, lease_id, token, body, service.settings)
+    if body.epochs:
+        service.changed()
+    return reply
+
+
+@router.put("/{lease_id}/work/{work_id}/weights")
+async def upload_weights(
+    lease_id: str, work_id: str, request: Request, service: Running, _: WorkerKey, token: Token
+) -> UploadReply:
+    """Upload a trial's weights, before its report; the body is the safetensors file itself."""
+    blob = await service.store.receive(request.stream(), service.settings.max_upload_bytes)
+    if blob.size_bytes == 0:
+        raise invalid_field("body", "is empty; send the safetensors file as the request's body")
+    await run_in_threadpool(_note_upload, service, lease_id, token, work_id, blob)
+    return UploadReply(sha256=blob.sha256, size_bytes=blob.size_bytes)
+
+
+@router.post("/{lease_id}/work/{work_id}/report")
+def report(
+    lease_id: str, work_id: str, body: Report, service: Running, _: WorkerKey, token: Token
+) -> ReportReply:
+    """Say what came of a piece of work; the same report again gets the same reply."""
+    with service.database.write() as session:
+        reply = leases.report_work(session, lease_id, token, work_id, body)
+    service.changed()
+    return reply
+
+
+@router.post("/{lease_id}/release", status_code=status.HTTP_204_NO_CONTENT)
+def release(lease_id: str, service: Running, _: WorkerKey, token: Token) -> None:
+    """Hand back what is not reported; it waits for another worker, and no attempt is counted."""
+    with service.database.write() as session:
+        leases.release_lease(session, lease_id, token)
+    service.changed()
+
+
+def _claim(service: Service, body: Claim) -> Lease | None:
+    with service.database.write() as session:
+        return claim_lease(session, body, service.settings)
+
+
+def _note_upload(service: Service, lease_id: str, token: str, work_id: str, blob: Blob) -> None:
+    with service.database.write() as session:
+        leases.note_upload(session, lease_id, token, work_id, blob.sha256)

@@ -1,0 +1,76 @@
+"""Source models."""
+
+from fastapi import APIRouter, Request, status
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
+
+from lrsearch import source_models
+from lrsearch.api.routes.parameters import Cursor, Limit, NewName, blob_response
+from lrsearch.api.security import Reader, Submitter
+from lrsearch.api.service import Running, Service
+from lrsearch.contract.pages import Page
+from lrsearch.contract.sources import SourceModel
+from lrsearch.store import Blob
+
+router = APIRouter(prefix="/v1/source-models", tags=["source models"])
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_202_ACCEPTED,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "A safetensors file that says in its metadata what network it fits.",
+            "content": {
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
+            },
+        }
+    },
+)
+async def register_source_model(
+    request: Request, name: NewName, service: Running, principal: Submitter
+) -> SourceModel:
+    """Register a checkpoint; the body is the safetensors file itself.
+
+    Its metadata key `lrsearch` holds its specification (`lrsearch-worker models convert` writes
+    it). A worker loads it before jobs may use it: follow `state`.
+    """
+    blob = await service.store.receive(request.stream(), service.settings.max_upload_bytes)
+    source_model = await run_in_threadpool(_register, service, name, blob, principal.key_id)
+    service.changed()
+    return source_model
+
+
+@router.get("")
+def list_source_models(
+    service: Running, _: Reader, cursor: Cursor = None, limit: Limit = 50
+) -> Page[SourceModel]:
+    """Source models, the newest first."""
+    with service.database.read() as session:
+        return source_models.list_source_models(session, cursor, limit)
+
+
+@router.get("/{source_model}")
+def get_source_model(source_model: str, service: Running, _: Reader) -> SourceModel:
+    """One source model, by id or name, with its card."""
+    with service.database.read() as session:
+        return source_models.source_model_as_contract(
+            source_models.find_source_model(session, source_model, "source_model")
+        )
+
+
+@router.get("/{source_model}/weights", response_class=FileResponse)
+def get_weights(source_model: str, service: Running, _: Reader) -> FileResponse:
+    """The safetensors file."""
+    with service.database.read() as session:
+        row = source_models.find_source_model(session, source_model, "source_model")
+    return blob_response(
+        service.store, row.weights_sha256, "application/octet-stream", f"{row.name}.safetensors"
+    )
+
+
+def _register(service: Service, name: str, blob: Blob, owner: str | None) -> SourceModel:
+    spec = source_models.read_spec(service.store.path(blob.sha256))
+    with service.database.write() as session:
+        return source_models.register_source_model(session, name, spec, blob, owner)

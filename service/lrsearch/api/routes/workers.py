@@ -1,0 +1,28 @@
+"""Workers."""
+
+from fastapi import APIRouter, status
+
+from lrsearch import workers
+from lrsearch.api.routes.parameters import Cursor, Limit
+from lrsearch.api.security import Reader, WorkerKey
+from lrsearch.api.service import Running
+from lrsearch.contract.pages import Page
+from lrsearch.contract.workers import Worker, WorkerRegistration
+
+router = APIRouter(prefix="/v1/workers", tags=["workers"])
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+def register_worker(registration: WorkerRegistration, service: Running, _: WorkerKey) -> Worker:
+    """Say that a worker starts; its id goes with every claim."""
+    with service.database.write() as session:
+        return workers.register_worker(session, registration)
+
+
+@router.get("")
+def list_workers(
+    service: Running, _: Reader, cursor: Cursor = None, limit: Limit = 50
+) -> Page[Worker]:
+    """Workers, the newest first."""
+    with service.database.read() as session:
+        return workers.list_workers(session, cursor, limit)

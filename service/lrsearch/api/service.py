@@ -1,0 +1,61 @@
+"""What the routes work with: the parts of one running replica."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from lrsearch.db.engine import Database
+from lrsearch.housekeeping import Housekeeping
+from lrsearch.search.ledger import Ledger
+from lrsearch.settings import Settings
+from lrsearch.store import BlobStore
+
+
+@dataclass
+class Bell:
+    """Rung when something has changed: those who wait look again at once."""
+
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    _rung: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ring(self) -> None:
+        """Wake everybody; may be called from any thread."""
+        self._loop.call_soon_threadsafe(self._ring)
+
+    async def wait(self, seconds: float) -> None:
+        """Return when the bell rings, at the latest after so many seconds."""
+        try:
+            await asyncio.wait_for(self._rung.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _ring(self) -> None:
+        rung, self._rung = self._rung, asyncio.Event()
+        rung.set()
+
+
+@dataclass
+class Service:
+    """One replica."""
+
+    settings: Settings
+    database: Database
+    store: BlobStore
+    ledger: Ledger
+    housekeeping: Housekeeping
+    bell: Bell
+
+    def changed(self) -> None:
+        """Something was submitted, reported or put back."""
+        self.housekeeping.wake()
+        self.bell.ring()
+
+
+def _service(request: Request) -> Service:
+    return cast(Service, request.app.state.service)
+
+
+Running = Annotated[Service, Depends(_service)]
+"""The replica that answers, as a route's parameter."""

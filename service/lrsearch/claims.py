@@ -1,0 +1,227 @@
+"""Claims: a worker asks for work and is given a lease.
+
+Choosing the work, reserving its budget and writing the lease are one transaction under the job's
+lock, so that nothing is given twice and no budget is overshot.
+"""
+
+import secrets
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from sqlalchemy import and_, exists, or_, select
+from sqlalchemy.orm import Session
+
+from lrsearch.advance import advance, allowance_of, propose_trials, reserve_seconds
+from lrsearch.contract.events import TrialStarted
+from lrsearch.contract.leases import (
+    CheckModelWork,
+    Claim,
+    FinalWork,
+    Lease,
+    Task,
+    TrialWork,
+    Work,
+)
+from lrsearch.contract.rates import StageRates
+from lrsearch.data_sets import fingerprint_of
+from lrsearch.db.engine import database_now
+from lrsearch.db.tables import (
+    DataSetRow,
+    JobRow,
+    LeaseRow,
+    SourceModelRow,
+    TrialRow,
+    WorkerRow,
+    WorkRow,
+)
+from lrsearch.events import append_event
+from lrsearch.ids import new_id
+from lrsearch.jobs import OPEN, lock_job, request_of, source_model_of
+from lrsearch.settings import Settings
+from lrsearch.source_models import source_model_as_contract
+from lrsearch.trials import forget_epochs, tell_ledger
+from lrsearch.workers import find_worker
+
+
+def claim_lease(session: Session, claim: Claim, settings: Settings) -> Lease | None:
+    """A lease on the first work that there is for this worker, or None.
+
+    Checks of checkpoints come first, then jobs by priority and age; all trials of a lease are of
+    one job.
+
+    Raises:
+        NotFoundError: the worker is not registered, code `worker_unknown`.
+    """
+    worker = find_worker(session, claim.worker_id)
+    now = database_now(session)
+    worker.seen_at = now
+    work = _model_to_check(session)
+    if work is not None:
+        return _grant(session, worker, None, [work], now, settings)
+    busy = []
+    for job_id in _open_jobs(session, worker):
+        job = lock_job(session, job_id, skip_locked=True)
+        if job is None:
+            busy.append(job_id)
+        elif works := _take(session, job, worker, claim.max_trials):
+            return _grant(session, worker, job, works, now, settings)
+    for job_id in busy:  # another claim or a report held them for a moment
+        job = lock_job(session, job_id)
+        if job is not None and (works := _take(session, job, worker, claim.max_trials)):
+            return _grant(session, worker, job, works, now, settings)
+    return None
+
+
+def _model_to_check(session: Session) -> WorkRow | None:
+    return session.scalar(
+        select(WorkRow)
+        .where(WorkRow.state == "waiting", WorkRow.kind == "check_model")
+        .order_by(WorkRow.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _open_jobs(session: Session, worker: WorkerRow) -> list[str]:
+    """Jobs that may have something for this worker, the most urgent first."""
+    waits = exists().where(WorkRow.job_id == JobRow.id, WorkRow.state == "waiting")
+    proposes = and_(JobRow.exhausted.is_(False), JobRow.state.in_(("waiting", "running")))
+    return list(
+        session.scalars(
+            select(JobRow.id)
+            .where(
+                JobRow.state.in_(OPEN),
+                or_(JobRow.device.is_(None), JobRow.device == worker.device["kind"]),
+                or_(waits, proposes),
+            )
+            .order_by(JobRow.priority.desc(), JobRow.id)
+        )
+    )
+
+
+def _take(session: Session, job: JobRow, worker: WorkerRow, max_trials: int) -> list[WorkRow]:
+    """What the worker gets of a locked job: what waits there, else new proposals."""
+    if job.state not in OPEN or job.device not in (None, worker.device["kind"]):
+        return []
+    waiting = _waiting(session, job, max_trials)
+    if waiting:
+        return waiting
+    proposed = propose_trials(session, job, max_trials)
+    if proposed:
+        return proposed
+    advance(session, job)  # what remained was not enough for another trial
+    return _waiting(session, job, max_trials)
+
+
+def _waiting(session: Session, job: JobRow, max_trials: int) -> list[WorkRow]:
+    session.flush()
+    works = list(
+        session.scalars(
+            select(WorkRow)
+            .where(WorkRow.job_id == job.id, WorkRow.state == "waiting")
+            .order_by(WorkRow.id)
+            .limit(max_trials)
+        )
+    )
+    return works[:1] if works and works[0].kind == "final" else works
+
+
+def _grant(
+    session: Session,
+    worker: WorkerRow,
+    job: JobRow | None,
+    works: list[WorkRow],
+    now: datetime,
+    settings: Settings,
+) -> Lease:
+    token = secrets.token_urlsafe(24)
+    lease = LeaseRow(
+        id=new_id(),
+        token_sha256=sha256(token.encode()).hexdigest(),
+        job_id=job.id if job else None,
+        worker_id=worker.id,
+        state="active",
+        expires_at=now + timedelta(seconds=settings.lease_seconds),
+        created_at=now,
+    )
+    session.add(lease)
+    session.flush()
+    for work in works:
+        work.state, work.reason, work.lease_id = "leased", None, lease.id
+        work.upload_sha256 = None
+        work.attempts += 1
+    return Lease(
+        id=lease.id,
+        token=token,
+        lease_seconds=settings.lease_seconds,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        task=_task(session, job) if job else None,
+        work=[_begin(session, worker, job, work, now) for work in works],
+    )
+
+
+def _begin(
+    session: Session, worker: WorkerRow, job: JobRow | None, work: WorkRow, now: datetime
+) -> Work:
+    if job is None:
+        return CheckModelWork(
+            id=work.id,
+            source_model=source_model_as_contract(session.get_one(SourceModelRow, work.id)),
+        )
+    if work.kind == "final":
+        return _final_work(session, job, work)
+    return _begin_trial(session, worker, job, work, now)
+
+
+def _begin_trial(
+    session: Session, worker: WorkerRow, job: JobRow, work: WorkRow, now: datetime
+) -> TrialWork:
+    trial = session.get_one(TrialRow, work.id)
+    if trial.baseline and trial.seconds_reserved is None:
+        reserve_seconds(job, trial, allowance_of(session, job))
+    if job.state == "waiting":
+        job.state, job.started_at = "running", now
+    job.device = job.device or worker.device["kind"]
+    forget_epochs(session, trial)
+    trial.state, trial.worker, trial.started_at = "running", worker.name, now
+    append_event(
+        session,
+        job,
+        TrialStarted(trial=trial.number, attempt=work.attempts, worker=worker.name),
+    )
+    tell_ledger(session, job, trial)
+    return TrialWork(
+        id=trial.id,
+        number=trial.number,
+        baseline=trial.baseline,
+        rates=StageRates.model_validate(trial.rates),
+        seconds_limit=trial.seconds_reserved,
+    )
+
+
+def _final_work(session: Session, job: JobRow, work: WorkRow) -> FinalWork:
+    weights = {
+        trial.number: trial.weights_sha256
+        for trial in session.scalars(
+            select(TrialRow).where(
+                TrialRow.job_id == job.id, TrialRow.number.in_([0, job.best_trial])
+            )
+        )
+    }
+    assert job.best_trial is not None
+    winner = weights[job.best_trial]
+    assert winner is not None
+    return FinalWork(id=work.id, winner_weights=winner, baseline_weights=weights[0])
+
+
+def _task(session: Session, job: JobRow) -> Task:
+    request = request_of(job)
+    data_set = session.get_one(DataSetRow, job.data_set_id)
+    return Task(
+        job_id=job.id,
+        data_set_id=data_set.id,
+        fingerprint=fingerprint_of(data_set),
+        source_model=source_model_as_contract(source_model_of(session, job)),
+        images_per_label=request.images_per_label,
+        recipe=request.recipe,
+    )

@@ -1,0 +1,286 @@
+"""The tables. Each state and each column whose name does not say it all is explained here.
+
+A job's row is the lock for everything that belongs to the job: its trials, its work, its leases and
+its events change only in a transaction that has locked that row (PostgreSQL: FOR UPDATE; SQLite:
+BEGIN IMMEDIATE).
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite, which knows no time zones, stores it without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Table(DeclarativeBase):
+    """Base of all tables."""
+
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a class variable
+        datetime: Instant(),
+        dict[str, Any]: Json,
+        list[dict[str, Any]]: Json,
+        list[str]: Json,
+        str: Text(),
+    }
+
+
+Id = String(36)
+Sha = String(64)
+
+
+class ApiKeyRow(Table):
+    """A key that gives access; of its secret only the hash is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str]
+    secret_sha256: Mapped[str] = mapped_column(Sha, unique=True)
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class DataSetRow(Table):
+    """A target data set. States: validating, ready, rejected."""
+
+    __tablename__ = "data_sets"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    owner: Mapped[str | None] = mapped_column(Id)
+    state: Mapped[str] = mapped_column(index=True)
+    reason: Mapped[str | None]
+    problems: Mapped[list[dict[str, Any]]]
+    upload_sha256: Mapped[str | None] = mapped_column(Sha)  # the archive as sent, until validated
+    folder: Mapped[str | None]  # instead of an upload: a path below one of the image roots
+    validator_until: Mapped[datetime | None]  # a replica validates it, and has shown so until then
+    progress_done: Mapped[int] = mapped_column(default=0)
+    progress_total: Mapped[int | None]
+    fingerprint: Mapped[str | None] = mapped_column(Sha, index=True)
+    statistics: Mapped[dict[str, Any] | None]
+    content_sha256: Mapped[str | None] = mapped_column(Sha)  # the canonical archive
+    content_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+
+
+class SourceModelRow(Table):
+    """A source model. States: checking, ready, rejected."""
+
+    __tablename__ = "source_models"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    owner: Mapped[str | None] = mapped_column(Id)
+    state: Mapped[str]
+    reason: Mapped[str | None]
+    spec: Mapped[dict[str, Any]]
+    weights_sha256: Mapped[str | None] = mapped_column(Sha)  # null: random initialisation
+    weights_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[datetime]
+
+
+class JobRow(Table):
+    """A job, and the lock of all that belongs to it. States: see `contract.jobs.JobState`."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("owner_key", "idempotency_key"),
+        Index(
+            "ix_jobs_open",
+            "priority",
+            "id",
+            postgresql_where=text("state IN ('waiting', 'running', 'finalising')"),
+            sqlite_where=text("state IN ('waiting', 'running', 'finalising')"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str | None] = mapped_column(index=True)
+    owner: Mapped[str | None] = mapped_column(Id)
+    owner_key: Mapped[str]  # the owner, or "" for none: NULLs would not be unique
+    idempotency_key: Mapped[str | None]
+    request_sha256: Mapped[str] = mapped_column(Sha)  # of the request as sent
+    state: Mapped[str] = mapped_column(index=True)
+    reason: Mapped[str | None]
+    request: Mapped[dict[str, Any]]  # JobRequest with every default filled in
+    priority: Mapped[int]
+    device: Mapped[str | None]  # kind of device of all trials; set by the first claim at the latest
+    data_set_id: Mapped[str] = mapped_column(ForeignKey("data_sets.id"), index=True)
+    source_model_id: Mapped[str] = mapped_column(ForeignKey("source_models.id"))
+    test_images: Mapped[int]
+    trials_planned: Mapped[int | None]
+    exhausted: Mapped[bool] = mapped_column(default=False)  # no further trial will be proposed
+    trials_begun: Mapped[int] = mapped_column(default=0)  # besides the baseline
+    trials_finished: Mapped[int] = mapped_column(default=0)  # the baseline included
+    epochs_spent: Mapped[int] = mapped_column(default=0)  # run, or reserved by running trials
+    seconds_spent: Mapped[float] = mapped_column(default=0.0)  # of finished trials
+    seconds_reserved: Mapped[float] = mapped_column(default=0.0)  # by running trials
+    best_trial: Mapped[int | None]  # number of the best complete trial
+    best_val_top1: Mapped[float | None]
+    last_event: Mapped[int] = mapped_column(default=0)
+    result: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class TrialRow(Table):
+    """A trial. States: see `contract.trials.TrialState`."""
+
+    __tablename__ = "trials"
+    __table_args__ = (UniqueConstraint("job_id", "number"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    number: Mapped[int]
+    baseline: Mapped[bool]
+    point: Mapped[dict[str, Any]]
+    rates: Mapped[dict[str, Any]]
+    state: Mapped[str]
+    reason: Mapped[str | None]
+    worker: Mapped[str | None]  # name of the worker that has or had it last
+    val_top1: Mapped[float | None]
+    val_loss: Mapped[float | None]
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    seconds_reserved: Mapped[float | None]
+    weights_sha256: Mapped[str | None] = mapped_column(Sha)  # kept of the best and of the baseline
+    ledger_id: Mapped[int | None]  # Optuna's id of the same trial
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class EpochRow(Table):
+    """One epoch of a trial's present attempt."""
+
+    __tablename__ = "epochs"
+
+    trial_id: Mapped[str] = mapped_column(ForeignKey("trials.id"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    train_loss: Mapped[float]
+    val_loss: Mapped[float]
+    val_top1: Mapped[float]
+    seconds: Mapped[float]
+
+
+class WorkerRow(Table):
+    """A worker process that has registered."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str]
+    device: Mapped[dict[str, Any]]
+    versions: Mapped[dict[str, Any]]
+    registered_at: Mapped[datetime]
+    seen_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class LeaseRow(Table):
+    """A worker's right to run some work. States: active, done, expired, released, cancelled."""
+
+    __tablename__ = "leases"
+    __table_args__ = (
+        Index(
+            "ix_leases_active",
+            "expires_at",
+            postgresql_where=text("state = 'active'"),
+            sqlite_where=text("state = 'active'"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    token_sha256: Mapped[str] = mapped_column(Sha)
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    worker_id: Mapped[str] = mapped_column(ForeignKey("workers.id"), index=True)
+    state: Mapped[str]
+    expires_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+
+
+class WorkRow(Table):
+    """A piece of work in the queue. States: waiting, leased, done.
+
+    Kinds: trial (its id is the trial's), final (its id is the job's), check_model (its id is the
+    source model's).
+    """
+
+    __tablename__ = "work"
+    __table_args__ = (
+        Index(
+            "ix_work_waiting",
+            "job_id",
+            postgresql_where=text("state = 'waiting'"),
+            sqlite_where=text("state = 'waiting'"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    kind: Mapped[str]
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    state: Mapped[str]
+    reason: Mapped[str | None]  # why it waits again
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease_id: Mapped[str | None] = mapped_column(ForeignKey("leases.id"), index=True)
+    upload_sha256: Mapped[str | None] = mapped_column(Sha)  # weights uploaded under the lease
+    report_sha256: Mapped[str | None] = mapped_column(Sha)  # of the report that was accepted
+
+
+class EventRow(Table):
+    """An event of a job; numbered within the job, in the order of commit."""
+
+    __tablename__ = "events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    body: Mapped[dict[str, Any]]
+
+
+class OutboxRow(Table):
+    """Something of a job that Optuna's ledger must be told: a trial, or (null) the study's note."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    trial_id: Mapped[str | None] = mapped_column(ForeignKey("trials.id"))
+    attempts: Mapped[int] = mapped_column(default=0)

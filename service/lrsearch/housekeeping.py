@@ -1,0 +1,103 @@
+"""Housekeeping: what each replica does in the background; any number of replicas may.
+
+One thread puts back expired leases, tells the ledger and collects garbage; another validates data
+sets, which can take minutes.
+"""
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+import structlog
+from sqlalchemy import select, union
+from sqlalchemy.exc import SQLAlchemyError
+
+from lrsearch.data_sets import validate_next
+from lrsearch.db.engine import Database
+from lrsearch.db.tables import DataSetRow, SourceModelRow, TrialRow, WorkRow
+from lrsearch.leases import expire_leases
+from lrsearch.outbox import drain_outbox
+from lrsearch.search.ledger import Ledger
+from lrsearch.settings import Settings
+from lrsearch.store import BlobStore
+
+log = structlog.get_logger(__name__)
+
+COLLECT_SECONDS = 600.0
+"""How often unreferenced blobs are looked for."""
+
+
+class Housekeeping:
+    """The background threads of one replica."""
+
+    def __init__(
+        self, settings: Settings, database: Database, store: BlobStore, ledger: Ledger
+    ) -> None:
+        self._settings, self._database = settings, database
+        self._store, self._ledger = store, ledger
+        self._stop = threading.Event()
+        self._wake = {name: threading.Event() for name in ("keep", "validate")}
+        self._next_collection = 0.0
+        self._threads = [
+            threading.Thread(target=self._loop, args=("keep", self._keep), name="housekeeping"),
+            threading.Thread(target=self._loop, args=("validate", self._validate), name="validate"),
+        ]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """There is something to do now."""
+        for event in self._wake.values():
+            event.set()
+
+    def stop(self) -> None:
+        """End after what is being done now."""
+        self._stop.set()
+        self.wake()
+        for thread in self._threads:
+            thread.join()
+
+    def _loop(self, name: str, work: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            try:
+                work()
+            except SQLAlchemyError as error:  # a database that restarts comes back
+                log.warning("the database did not answer", thread=name, error=str(error)[:500])
+            except Exception:
+                log.exception("housekeeping failed", thread=name)
+            self._wake[name].wait(self._settings.housekeeping_seconds)
+            self._wake[name].clear()
+
+    def _keep(self) -> None:
+        with self._database.write() as session:
+            expired = expire_leases(session, self._settings)
+        if expired:
+            log.info("leases expired", leases=expired)
+        drain_outbox(self._database, self._ledger)
+        if monotonic() >= self._next_collection:
+            self._next_collection = monotonic() + COLLECT_SECONDS
+            collect_garbage(self._database, self._store, self._settings)
+
+    def _validate(self) -> None:
+        while not self._stop.is_set() and validate_next(
+            self._database, self._store, self._settings
+        ):
+            self._wake["keep"].set()
+
+
+def collect_garbage(database: Database, store: BlobStore, settings: Settings) -> int:
+    """Remove old blobs that no row refers to; returns the bytes."""
+    columns = (
+        DataSetRow.upload_sha256,
+        DataSetRow.content_sha256,
+        SourceModelRow.weights_sha256,
+        TrialRow.weights_sha256,
+        WorkRow.upload_sha256,
+    )
+    with database.read() as session:
+        rows = session.scalars(union(*(select(c).where(c.is_not(None)) for c in columns)))
+        referenced = {sha256 for sha256 in rows if sha256 is not None}
+    return store.collect(referenced, settings.blob_grace_seconds)

@@ -1,0 +1,1 @@
+"""Intake: untrusted archives and folders become one canonical data-set archive."""

@@ -1,0 +1,305 @@
+"""Jobs: submitted, listed, shown, cancelled. How they run: `claims`, `leases`, `advance`."""
+
+from datetime import timedelta
+from hashlib import sha256
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import Session
+
+from lrsearch.contract.datasets import DataSetStatistics
+from lrsearch.contract.events import JobFinished
+from lrsearch.contract.jobs import Best, Job, JobRequest, JobState, Spent
+from lrsearch.contract.pages import Page
+from lrsearch.contract.protocols import is_finite
+from lrsearch.contract.splits import SplitSizes, split_sizes
+from lrsearch.data_sets import find_data_set, require_ready_data_set
+from lrsearch.db.engine import database_now
+from lrsearch.db.tables import (
+    DataSetRow,
+    JobRow,
+    LeaseRow,
+    SourceModelRow,
+    TrialRow,
+    WorkerRow,
+    WorkRow,
+)
+from lrsearch.errors import ConflictError, NotFoundError, invalid_field
+from lrsearch.events import append_event
+from lrsearch.ids import new_id
+from lrsearch.keys import Principal
+from lrsearch.paging import newest_first
+from lrsearch.search.baseline import BASELINE, baseline_point
+from lrsearch.search.proposals import require_strategy
+from lrsearch.source_models import find_source_model, require_ready_source_model
+from lrsearch.trials import UNFINISHED, add_trial, count_epochs, tell_ledger
+
+OPEN = ("waiting", "running", "finalising")
+"""States of a job that is not over."""
+
+WORKER_PRESENT_SECONDS = 90.0
+"""A worker that was seen so long ago is taken to be there."""
+
+
+def submit_job(
+    session: Session, request: JobRequest, principal: Principal, idempotency_key: str | None
+) -> tuple[Job, bool]:
+    """A new job with its baseline in the queue, or the one that the idempotency key made before.
+
+    Returns:
+        The job, and whether it is new.
+
+    Raises:
+        InvalidError: the request does not fit the data set, the source model or the installation.
+        ConflictError: the key was used for another request, or something is not ready.
+    """
+    digest = sha256(request.model_dump_json().encode()).hexdigest()
+    if idempotency_key is not None and (earlier := _replayed(session, principal, idempotency_key)):
+        if earlier.request_sha256 != digest:
+            raise ConflictError(
+                detail=f"Idempotency key {idempotency_key!r} was used for another request, "
+                f"which made job {earlier.id}.",
+                remedy="Send the same body again, or choose a new key.",
+                code="idempotency_conflict",
+            )
+        return job_as_contract(session, earlier), False
+    data_set = require_ready_data_set(find_data_set(session, request.data_set, "data_set"))
+    source_model = require_ready_source_model(
+        find_source_model(session, request.source_model, "source_model")
+    )
+    request = request.resolved()
+    assert request.strategy is not None
+    require_strategy(request.strategy)
+    job = JobRow(
+        id=new_id(),
+        name=request.name,
+        owner=principal.key_id,
+        owner_key=principal.key_id or "",
+        idempotency_key=idempotency_key,
+        request_sha256=digest,
+        state="waiting",
+        request=request.model_dump(mode="json"),
+        priority=request.priority,
+        device=request.device,
+        data_set_id=data_set.id,
+        source_model_id=source_model.id,
+        test_images=_check_splits(request, data_set),
+        trials_planned=_planned(request),
+        exhausted=False,
+        trials_begun=0,
+        trials_finished=0,
+        epochs_spent=0,
+        seconds_spent=0.0,
+        seconds_reserved=0.0,
+        last_event=0,
+        created_at=database_now(session),
+    )
+    session.add(job)
+    session.flush()
+    add_trial(session, job, 0, baseline_point(request.protocol), BASELINE, baseline=True)
+    tell_ledger(session, job)
+    return job_as_contract(session, job), True
+
+
+def find_job(session: Session, job_id: str) -> JobRow:
+    """The row of a job; raises `NotFoundError`."""
+    row = session.get(JobRow, job_id)
+    if row is None:
+        raise NotFoundError(detail=f"There is no job {job_id}.", remedy="See GET /v1/jobs.")
+    return row
+
+
+def lock_job(session: Session, job_id: str, *, skip_locked: bool = False) -> JobRow | None:
+    """The job's row, locked until the transaction ends, or None if `skip_locked` and it is."""
+    return session.scalar(
+        select(JobRow)
+        .where(JobRow.id == job_id)
+        .with_for_update(skip_locked=skip_locked)
+        .execution_options(populate_existing=True)
+    )
+
+
+def list_jobs(
+    session: Session,
+    cursor: str | None,
+    limit: int,
+    *,
+    state: JobState | None = None,
+    data_set: str | None = None,
+    source_model: str | None = None,
+    name: str | None = None,
+) -> Page[Job]:
+    """Jobs, the newest first."""
+    query = select(JobRow)
+    if state is not None:
+        query = query.where(JobRow.state == state)
+    if name is not None:
+        query = query.where(JobRow.name == name)
+    if data_set is not None:
+        query = query.where(JobRow.data_set_id == find_data_set(session, data_set, "data_set").id)
+    if source_model is not None:
+        source = find_source_model(session, source_model, "source_model")
+        query = query.where(JobRow.source_model_id == source.id)
+    rows, next_cursor = newest_first(session, query, JobRow.id, cursor, limit)
+    return Page(items=[job_as_contract(session, row) for row in rows], next_cursor=next_cursor)
+
+
+def cancel_job(session: Session, job_id: str) -> Job:
+    """End a job now. Its running trials stop with their next heartbeat; what they send is refused.
+
+    Raises:
+        NotFoundError: there is no such job.
+        ConflictError: it is over already, code `job_finished`.
+    """
+    find_job(session, job_id)
+    job = lock_job(session, job_id)
+    assert job is not None
+    if job.state not in OPEN:
+        raise ConflictError(
+            detail=f"Job {job_id} is {job.state} already.",
+            remedy="A finished job cannot be cancelled; its result stays.",
+            code="job_finished",
+        )
+    session.execute(
+        update(LeaseRow)
+        .where(LeaseRow.job_id == job_id, LeaseRow.state == "active")
+        .values(state="cancelled")
+    )
+    cancel_trials(session, job, "the job was cancelled")
+    end_job(session, job, "cancelled", "cancelled by the user")
+    return job_as_contract(session, job)
+
+
+def cancel_trials(session: Session, job: JobRow, reason: str, *, running: bool = True) -> None:
+    """Cancel the job's waiting trials, and unless told otherwise its running ones."""
+    states = UNFINISHED if running else ("waiting",)
+    now = database_now(session)
+    for trial in session.scalars(
+        select(TrialRow).where(TrialRow.job_id == job.id, TrialRow.state.in_(states))
+    ):
+        settle_reservation(session, job, trial, count_epochs(session, trial))
+        trial.state, trial.reason, trial.finished_at = "cancelled", reason, now
+        job.trials_finished += 1
+        session.execute(update(WorkRow).where(WorkRow.id == trial.id).values(state="done"))
+        tell_ledger(session, job, trial)
+
+
+def settle_reservation(session: Session, job: JobRow, trial: TrialRow, epochs_run: int) -> None:
+    """Give back what a trial that ends has reserved and not used."""
+    if trial.seconds_reserved is not None:
+        job.seconds_reserved = max(0.0, job.seconds_reserved - trial.seconds_reserved)
+        trial.seconds_reserved = None
+    if not trial.baseline:
+        job.epochs_spent += epochs_run - request_of(job).recipe.epochs
+
+
+def end_job(session: Session, job: JobRow, state: JobState, reason: str | None) -> None:
+    """The job is over."""
+    job.state, job.reason, job.exhausted = state, reason, True
+    job.finished_at = database_now(session)
+    session.execute(
+        update(WorkRow)
+        .where(WorkRow.job_id == job.id, WorkRow.state != "done")
+        .values(state="done")
+    )
+    append_event(session, job, JobFinished(state=state, reason=reason))
+    tell_ledger(session, job)
+
+
+def request_of(job: JobRow) -> JobRequest:
+    """The job's request, every default filled in."""
+    return JobRequest.model_validate(job.request)
+
+
+def job_as_contract(session: Session, row: JobRow) -> Job:
+    """The row as it is shown."""
+    best = (
+        Best(trial=row.best_trial, val_top1=row.best_val_top1)
+        if row.best_trial is not None and row.best_val_top1 is not None
+        else None
+    )
+    return Job(
+        id=row.id,
+        name=row.name,
+        state=row.state,
+        reason=row.reason or _why_waiting(session, row),
+        request=request_of(row),
+        data_set_id=row.data_set_id,
+        source_model_id=row.source_model_id,
+        trials_planned=row.trials_planned,
+        trials_finished=row.trials_finished,
+        spent=Spent(trials=row.trials_begun, epochs=row.epochs_spent, seconds=row.seconds_spent),
+        best=best,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _replayed(session: Session, principal: Principal, key: str) -> JobRow | None:
+    return session.scalar(
+        select(JobRow).where(
+            JobRow.owner_key == (principal.key_id or ""), JobRow.idempotency_key == key
+        )
+    )
+
+
+def _check_splits(request: JobRequest, data_set: DataSetRow) -> int:
+    """Images of the test split; raises `InvalidError` where some label has too few images."""
+    statistics = DataSetStatistics.model_validate(data_set.statistics)
+    sizes: dict[str, SplitSizes] = {}
+    for label in statistics.labels:
+        try:
+            sizes[label.label] = split_sizes(label.distinct, request.recipe.splits)
+        except ValueError as error:
+            raise invalid_field(
+                "data_set",
+                f"label {label.label!r} has too few images for the splits: {error}",
+                request.data_set,
+                code="too_few_images",
+            ) from error
+    scarcest = min(sizes, key=lambda label: sizes[label].train)
+    most = sizes[scarcest].train
+    if request.images_per_label is not None and request.images_per_label > most:
+        raise invalid_field(
+            "images_per_label",
+            f"{request.images_per_label} is more than there is: label {scarcest!r} has {most} "
+            f"training images besides validation and test; at most {most}",
+            request.images_per_label,
+            code="too_many_images_per_label",
+        )
+    return sum(size.test for size in sizes.values())
+
+
+def _planned(request: JobRequest) -> int | None:
+    """Trials with the baseline, where grid and budget tell."""
+    bounds = []
+    if is_finite(request.protocol):
+        points = request.protocol.points()
+        bounds.append(sum(request.protocol.rates(point) != BASELINE for point in points))
+    if request.budget.trials is not None:
+        bounds.append(request.budget.trials)
+    if request.budget.epochs is not None and request.pruning == "none":
+        bounds.append(request.budget.epochs // request.recipe.epochs)
+    return 1 + min(bounds) if bounds else None
+
+
+def _why_waiting(session: Session, row: JobRow) -> str | None:
+    if row.state not in OPEN or not session.scalar(
+        select(exists().where(WorkRow.job_id == row.id, WorkRow.state == "waiting"))
+    ):
+        return None
+    since = database_now(session) - timedelta(seconds=WORKER_PRESENT_SECONDS)
+    kinds = {
+        worker.device["kind"]
+        for worker in session.scalars(select(WorkerRow).where(WorkerRow.seen_at >= since))
+    }
+    if not kinds:
+        return "no worker is there; start one: lrsearch-worker run"
+    if row.device is not None and row.device not in kinds:
+        return f"no worker with device {row.device} is there; there are: {', '.join(sorted(kinds))}"
+    return "waiting for a free worker"
+
+
+def source_model_of(session: Session, job: JobRow) -> SourceModelRow:
+    """The job's source model."""
+    return session.get_one(SourceModelRow, job.source_model_id)

@@ -1,0 +1,363 @@
+"""Leases: kept alive, reported on, handed back, expired.
+
+Every message is checked against the lease's token and state (the fence) under the lock of the job:
+a worker whose lease is gone changes nothing, however late it speaks.
+"""
+
+import secrets
+from datetime import timedelta
+from hashlib import sha256
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lrsearch.advance import advance, complete
+from lrsearch.contract.events import EpochFinished, TrialFinished, TrialPutBack
+from lrsearch.contract.leases import (
+    CheckModelReport,
+    Directive,
+    FailedReport,
+    FinalReport,
+    Heartbeat,
+    HeartbeatReply,
+    Report,
+    ReportReply,
+    TrialReport,
+)
+from lrsearch.db.engine import database_now
+from lrsearch.db.tables import JobRow, LeaseRow, SourceModelRow, TrialRow, WorkerRow, WorkRow
+from lrsearch.errors import ConflictError, NotFoundError, invalid_field, lease_lost
+from lrsearch.events import append_event
+from lrsearch.jobs import cancel_trials, end_job, lock_job, request_of, settle_reservation
+from lrsearch.search.pruning import should_prune
+from lrsearch.settings import Settings
+from lrsearch.trials import (
+    curves_of,
+    forget_epochs,
+    record_epochs,
+    tell_ledger,
+    trials_of,
+)
+
+
+def heartbeat(
+    session: Session, lease_id: str, token: str, beat: Heartbeat, settings: Settings
+) -> HeartbeatReply:
+    """Keep a lease alive, record epochs, and say what to do with each piece of its work.
+
+    Raises:
+        ConflictError: the lease is not the worker's any more, code `lease_lost`.
+    """
+    lease, job = _fenced(session, lease_id, token, also=("cancelled",))
+    works = _works(session, lease)
+    if lease.state == "cancelled":
+        return HeartbeatReply(
+            directives=dict.fromkeys((w.id for w in works), "cancel"), val_top1_to_beat=None
+        )
+    now = database_now(session)
+    lease.expires_at = now + timedelta(seconds=settings.lease_seconds)
+    session.get_one(WorkerRow, lease.worker_id).seen_at = now
+    directives: dict[str, Directive] = {
+        work.id: "continue" for work in works if work.state == "leased"
+    }
+    if job is None:
+        return HeartbeatReply(directives=directives, val_top1_to_beat=None)
+    _record(session, job, beat, directives)
+    for work_id in directives:
+        directives[work_id] = _directive(session, job, work_id)
+    return HeartbeatReply(directives=directives, val_top1_to_beat=job.best_val_top1)
+
+
+def note_upload(
+    session: Session, lease_id: str, token: str, work_id: str, weights_sha256: str
+) -> None:
+    """Remember weights that arrived under a lease, so that its report can link them.
+
+    Raises:
+        ConflictError: the lease is lost, or the work is reported already.
+    """
+    lease, _ = _fenced(session, lease_id, token)
+    work = _work(session, lease, work_id)
+    if work.state != "leased" or work.kind != "trial":
+        raise ConflictError(
+            detail=f"Work {work_id} takes no weights now.",
+            remedy="Upload a trial's weights before its report.",
+            code="report_conflict",
+        )
+    work.upload_sha256 = weights_sha256
+
+
+def report_work(
+    session: Session, lease_id: str, token: str, work_id: str, report: Report
+) -> ReportReply:
+    """Take what came of a piece of work, once.
+
+    The same report again gets the same reply, another one is refused.
+
+    Raises:
+        ConflictError: code `lease_lost`, or `report_conflict`.
+        InvalidError: the report does not fit the work.
+    """
+    lease, job = _fenced(session, lease_id, token, also=("done",))
+    work = _work(session, lease, work_id)
+    digest = sha256(report.model_dump_json().encode()).hexdigest()
+    if work.report_sha256 is not None:
+        if work.report_sha256 != digest:
+            raise ConflictError(
+                detail=f"Work {work_id} was reported already, with another report.",
+                remedy="The first report stands.",
+                code="report_conflict",
+            )
+        return ReportReply()
+    if work.state != "leased":
+        raise lease_lost("the work was taken back")
+    work.state, work.report_sha256 = "done", digest
+    match (work.kind, report):
+        case ("trial", TrialReport()):
+            assert job is not None
+            _finish_trial(session, job, work, report)
+        case ("final", FinalReport()):
+            assert job is not None
+            complete(session, job, report)
+        case ("check_model", CheckModelReport()):
+            source_model = session.get_one(SourceModelRow, work.id)
+            source_model.state = "ready" if report.accepted else "rejected"
+            source_model.reason = report.reason
+        case (_, FailedReport()):
+            _give_up(session, job, work, report.reason)
+        case _:
+            raise invalid_field(
+                "kind", f"{work.kind!r} work wants a report of its kind", report.kind
+            )
+    session.flush()
+    if all(other.state == "done" for other in _works(session, lease)):
+        lease.state = "done"
+    return ReportReply()
+
+
+def release_lease(session: Session, lease_id: str, token: str) -> None:
+    """Hand back what is not reported; the attempt is not counted."""
+    lease, job = _fenced(session, lease_id, token)
+    lease.state = "released"
+    for work in _works(session, lease):
+        if work.state == "leased":
+            work.attempts -= 1
+            _put_back(session, job, work, "the worker was stopped and handed it back")
+
+
+def expire_leases(session: Session, settings: Settings) -> int:
+    """Put back the work of leases that were not kept alive; returns how many."""
+    ids = session.scalars(
+        select(LeaseRow.id).where(
+            LeaseRow.state == "active", LeaseRow.expires_at < database_now(session)
+        )
+    ).all()
+    return sum(_expire(session, lease_id, settings) for lease_id in ids)
+
+
+def _expire(session: Session, lease_id: str, settings: Settings) -> bool:
+    lease, job = _locked(session, lease_id)
+    if lease.state != "active" or lease.expires_at >= database_now(session):
+        return False
+    lease.state = "expired"
+    worker = session.get_one(WorkerRow, lease.worker_id).name
+    for work in _works(session, lease):
+        if work.state != "leased":
+            continue
+        lost = f"worker {worker} was not heard of for {settings.lease_seconds:g} s"
+        if work.attempts < settings.max_attempts:
+            reason = f"attempt {work.attempts} of {settings.max_attempts} was lost: {lost}"
+            _put_back(session, job, work, reason)
+        else:
+            work.state = "done"
+            _give_up(session, job, work, f"lost {work.attempts} times; the last time {lost}")
+    return True
+
+
+def _fenced(
+    session: Session, lease_id: str, token: str, also: tuple[str, ...] = ()
+) -> tuple[LeaseRow, JobRow | None]:
+    """The lease if it is the sender's, active or in one of the other states, and its locked job."""
+    lease, job = _locked(session, lease_id)
+    if not secrets.compare_digest(lease.token_sha256, sha256(token.encode()).hexdigest()):
+        raise lease_lost("the token is not this lease's")
+    if lease.state != "active" and lease.state not in also:
+        raise lease_lost(
+            {
+                "expired": "no heartbeat came in time",
+                "released": "it was handed back",
+                "cancelled": "the job was cancelled",
+                "done": "all its work is reported",
+            }[lease.state]
+        )
+    return lease, job
+
+
+def _locked(session: Session, lease_id: str) -> tuple[LeaseRow, JobRow | None]:
+    lease = session.get(LeaseRow, lease_id)
+    if lease is None:
+        raise NotFoundError(detail=f"There is no lease {lease_id}.", code="lease_unknown")
+    job = lock_job(session, lease.job_id) if lease.job_id else None
+    session.refresh(lease, with_for_update=True)
+    return lease, job
+
+
+def _works(session: Session, lease: LeaseRow) -> list[WorkRow]:
+    return list(
+        session.scalars(select(WorkRow).where(WorkRow.lease_id == lease.id).order_by(WorkRow.id))
+    )
+
+
+def _work(session: Session, lease: LeaseRow, work_id: str) -> WorkRow:
+    work = session.get(WorkRow, work_id, populate_existing=True)
+    if work is None or work.lease_id != lease.id:
+        raise NotFoundError(
+            detail=f"Lease {lease.id} holds no work {work_id}.", code="work_unknown"
+        )
+    return work
+
+
+def _record(
+    session: Session, job: JobRow, beat: Heartbeat, directives: dict[str, Directive]
+) -> None:
+    epochs = request_of(job).recipe.epochs
+    for epoch in beat.epochs:
+        if epoch.work_id not in directives:
+            continue  # reported meanwhile; the report held its whole curve
+        if epoch.metrics.epoch > epochs:
+            raise invalid_field("epochs", f"the recipe has {epochs} epochs", epoch.metrics.epoch)
+        trial = session.get_one(TrialRow, epoch.work_id)
+        if record_epochs(session, trial, [epoch.metrics]):
+            append_event(
+                session,
+                job,
+                EpochFinished(trial=trial.number, epochs=epochs, metrics=epoch.metrics),
+            )
+
+
+def _directive(session: Session, job: JobRow, work_id: str) -> Directive:
+    trial = session.get(TrialRow, work_id)
+    if trial is None or trial.baseline:
+        return "continue"
+    target = request_of(job).budget.target_accuracy
+    if target is not None and (job.best_val_top1 or 0.0) >= target:
+        return "cancel"
+    return "prune" if _pruning_reason(session, job, trial) else "continue"
+
+
+def _pruning_reason(session: Session, job: JobRow, trial: TrialRow) -> str | None:
+    request = request_of(job)
+    if request.pruning == "none":
+        return None
+    trials = [t for t in trials_of(session, job) if not t.baseline]
+    curves = {
+        trial_id: [metrics.val_top1 for metrics in curve]
+        for trial_id, curve in curves_of(session, trials).items()
+    }
+    others = [curve for trial_id, curve in curves.items() if trial_id != trial.id]
+    return should_prune(request.pruning, curves.get(trial.id, []), others, request.recipe.epochs)
+
+
+def _finish_trial(session: Session, job: JobRow, work: WorkRow, report: TrialReport) -> None:
+    trial = session.get_one(TrialRow, work.id)
+    recipe = request_of(job).recipe
+    _check_curve(report, recipe.epochs)
+    forget_epochs(session, trial)
+    record_epochs(session, trial, report.curve)
+    settle_reservation(session, job, trial, len(report.curve))
+    trial.state, trial.reason = report.outcome, report.reason
+    if report.outcome == "pruned" and not report.reason:
+        trial.reason = _pruning_reason(session, job, trial)
+    trial.seconds, trial.finished_at = report.seconds, database_now(session)
+    job.seconds_spent += report.seconds
+    job.trials_finished += 1
+    best = report.outcome == "complete" and _score(session, job, trial, work, report)
+    append_event(
+        session,
+        job,
+        TrialFinished(
+            trial=trial.number,
+            state=report.outcome,
+            reason=trial.reason,
+            val_top1=trial.val_top1,
+            best=best,
+        ),
+    )
+    tell_ledger(session, job, trial)
+    target = request_of(job).budget.target_accuracy
+    if target is not None and (job.best_val_top1 or 0.0) >= target:
+        cancel_trials(session, job, f"the target accuracy {target:g} was reached", running=False)
+    session.flush()
+    advance(session, job)
+
+
+def _check_curve(report: TrialReport, epochs: int) -> None:
+    numbers = [metrics.epoch for metrics in report.curve]
+    if numbers != list(range(1, len(numbers) + 1)) or len(numbers) > epochs:
+        raise invalid_field("curve", f"wants epochs 1, 2, … up to {epochs}, each once", numbers)
+    if report.outcome == "complete" and len(numbers) != epochs:
+        raise invalid_field(
+            "curve", f"a complete trial has all {epochs} epochs of the recipe", len(numbers)
+        )
+
+
+def _score(
+    session: Session, job: JobRow, trial: TrialRow, work: WorkRow, report: TrialReport
+) -> bool:
+    """Note a complete trial's accuracy; keep its weights if they are the best so far or baseline's.
+
+    Returns:
+        Whether it is the best so far: the highest validation top-1, ties by validation loss.
+    """
+    last = report.curve[-1]
+    trial.val_top1, trial.val_loss = last.val_top1, last.val_loss
+    former = session.scalar(
+        select(TrialRow).where(TrialRow.job_id == job.id, TrialRow.number == job.best_trial)
+    )
+    best = former is None or (last.val_top1, -last.val_loss) > (
+        former.val_top1 or 0.0,
+        -(former.val_loss or 0.0),
+    )
+    if best or trial.baseline:
+        if report.weights_sha256 is None or report.weights_sha256 != work.upload_sha256:
+            raise invalid_field(
+                "weights_sha256",
+                "must name the weights uploaded for this trial under this lease: they are the "
+                "best so far, or the baseline's",
+                report.weights_sha256,
+                code="weights_missing",
+            )
+        trial.weights_sha256 = report.weights_sha256
+    if best:
+        if former is not None and not former.baseline:
+            former.weights_sha256 = None
+        job.best_trial, job.best_val_top1 = trial.number, last.val_top1
+    return best
+
+
+def _put_back(session: Session, job: JobRow | None, work: WorkRow, reason: str) -> None:
+    work.state, work.reason, work.lease_id = "waiting", reason, None
+    if job is None or work.kind != "trial":
+        return
+    trial = session.get_one(TrialRow, work.id)
+    forget_epochs(session, trial)
+    trial.state = "waiting"
+    append_event(session, job, TrialPutBack(trial=trial.number, reason=reason))
+
+
+def _give_up(session: Session, job: JobRow | None, work: WorkRow, reason: str) -> None:
+    """The work cannot be done."""
+    if work.kind == "trial":
+        assert job is not None
+        _finish_trial(
+            session,
+            job,
+            work,
+            TrialReport(outcome="failed", reason=reason, curve=[], seconds=0.0),
+        )
+    elif work.kind == "final":
+        assert job is not None
+        end_job(session, job, "failed", f"the final test could not be run: {reason}")
+    else:
+        source_model = session.get_one(SourceModelRow, work.id)
+        source_model.state, source_model.reason = "rejected", reason

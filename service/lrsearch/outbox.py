@@ -1,0 +1,81 @@
+"""The outbox: what Optuna's ledger has still to be told.
+
+Written in the transaction that changes a trial or a job, drained afterwards by one process at a
+time for each job; the ledger being slow or away never holds up a worker.
+"""
+
+import structlog
+from sqlalchemy import delete, select, update
+
+from lrsearch.contract.results import Result
+from lrsearch.data_sets import data_set_as_contract
+from lrsearch.db.engine import Database
+from lrsearch.db.tables import DataSetRow, JobRow, OutboxRow, TrialRow
+from lrsearch.jobs import job_as_contract
+from lrsearch.search.ledger import JobView, Ledger
+from lrsearch.trials import trials_as_contract, trials_of
+
+log = structlog.get_logger(__name__)
+
+MAX_ATTEMPTS = 10
+"""Failures after which an entry is given up, so that one bad study does not block the rest."""
+
+
+def drain_outbox(database: Database, ledger: Ledger) -> int:
+    """Tell the ledger all that waits; returns how many entries that were."""
+    with database.read() as session:
+        jobs = session.scalars(select(OutboxRow.job_id).distinct()).all()
+    return sum(_drain_job(database, ledger, job_id) for job_id in jobs)
+
+
+def _drain_job(database: Database, ledger: Ledger, job_id: str) -> int:
+    told = 0
+    with database.alone(f"outbox:{job_id}") as mine:
+        while mine and (entry := _next_entry(database, job_id)) is not None:
+            try:
+                _tell(database, ledger, entry)
+            except Exception:
+                log.exception("the ledger could not be told", job=job_id, attempts=entry.attempts)
+                if entry.attempts < MAX_ATTEMPTS:
+                    return told
+            with database.write() as session:
+                session.execute(delete(OutboxRow).where(OutboxRow.id == entry.id))
+            told += 1
+    return told
+
+
+def _next_entry(database: Database, job_id: str) -> OutboxRow | None:
+    with database.write() as session:
+        entry = session.scalar(
+            select(OutboxRow).where(OutboxRow.job_id == job_id).order_by(OutboxRow.id).limit(1)
+        )
+        if entry is not None:
+            entry.attempts += 1  # noted first: after a crash we look for what we may have written
+        return entry
+
+
+def _tell(database: Database, ledger: Ledger, entry: OutboxRow) -> None:
+    if entry.trial_id is None:
+        ledger.describe(_view(database, entry.job_id))
+        return
+    with database.read() as session:
+        job = job_as_contract(session, session.get_one(JobRow, entry.job_id))
+        row = session.get_one(TrialRow, entry.trial_id)
+        trial = trials_as_contract(session, [row])[0]
+    ledger_id = ledger.mirror_trial(job, trial, row.ledger_id, retry=entry.attempts > 1)
+    if ledger_id != row.ledger_id:
+        with database.write() as session:
+            session.execute(
+                update(TrialRow).where(TrialRow.id == row.id).values(ledger_id=ledger_id)
+            )
+
+
+def _view(database: Database, job_id: str) -> JobView:
+    with database.read() as session:
+        row = session.get_one(JobRow, job_id)
+        return JobView(
+            job=job_as_contract(session, row),
+            data_set=data_set_as_contract(session.get_one(DataSetRow, row.data_set_id)),
+            trials=trials_as_contract(session, trials_of(session, row)),
+            result=Result.model_validate(row.result) if row.result else None,
+        )

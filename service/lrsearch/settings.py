@@ -1,0 +1,106 @@
+"""Settings of the service: arguments, else the environment (`LRSEARCH_…`), else defaults."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+
+from platformdirs import user_data_path
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Everything that can be set on the service; each default is what one machine wants."""
+
+    model_config = SettingsConfigDict(env_prefix="LRSEARCH_", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("lrsearch"),
+        description="Blobs, uploads and, without another database, the SQLite files.",
+    )
+    database_url: str = Field(
+        default="", description="`postgresql://…`; empty: SQLite in the data folder."
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any.")
+    require_keys: bool | None = Field(
+        default=None, description="Demand API keys; null: on every address but loopback."
+    )
+    image_roots: list[Path] = Field(
+        default_factory=list,
+        description="Folders below which data sets may be registered in place.",
+    )
+    lease_seconds: float = Field(
+        default=30.0,
+        ge=0.5,
+        le=3600.0,
+        description="A lease expires so long after its last heartbeat: long enough for a network's "
+        "hiccup, short enough that a dead worker's trial soon runs elsewhere.",
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, le=100, description="Lost leases before a trial is given up as failed."
+    )
+    max_upload_bytes: int = Field(
+        default=4096 * MIB, ge=1, description="Largest archive or checkpoint taken."
+    )
+    max_body_bytes: int = Field(default=4 * MIB, ge=1024, description="Largest JSON body taken.")
+    blob_grace_seconds: float = Field(
+        default=3600.0,
+        ge=0.0,
+        description="Age from which a blob that nothing refers to is removed.",
+    )
+    housekeeping_seconds: float = Field(
+        default=1.0, gt=0.0, le=60.0, description="Pause between looks for expired leases."
+    )
+
+    @model_validator(mode="after")
+    def _keys_off_loopback(self) -> Self:
+        if self.require_keys is False and not self.on_loopback:
+            raise ValueError(
+                f"host {self.host!r} can be reached from other machines: keys cannot be switched "
+                "off there; listen on 127.0.0.1 or leave require_keys unset"
+            )
+        return self
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether every request needs an API key."""
+        return not self.on_loopback if self.require_keys is None else self.require_keys
+
+    @property
+    def database(self) -> URL:
+        """Where our own tables are, with the driver that we use."""
+        if not self.database_url:
+            return URL.create("sqlite", database=str(self.data_dir / "lrsearch.db"))
+        url = make_url(self.database_url)
+        if url.get_backend_name() == "postgresql":
+            return url.set(drivername="postgresql+psycopg")
+        return url
+
+    @property
+    def ledger(self) -> URL:
+        """Where Optuna's tables are: a schema, or for SQLite a file, of their own.
+
+        Optuna stamps `alembic_version` in whatever database it is given.
+        """
+        url = self.database
+        if url.get_backend_name() == "postgresql":
+            return url.update_query_dict({"options": "-csearch_path=optuna"})
+        path = Path(url.database or "lrsearch.db")
+        return url.set(database=str(path.with_name(path.stem + "-optuna.db")))
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """How often a worker shows that it lives: two may be lost without losing the lease."""
+        return self.lease_seconds / 3

@@ -1,0 +1,116 @@
+"""The blob store: files addressed by the SHA-256 of their content, below one folder.
+
+A blob appears whole or not at all, and is never changed. What nothing refers to any more is removed
+by `collect`, after a grace in which an upload may still be linked.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
+
+from anyio.to_thread import run_sync
+
+from lrsearch.errors import LRSearchError, TooLargeError, UnavailableError
+
+CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A stored file."""
+
+    sha256: str
+    size_bytes: int
+
+
+class BlobStore:
+    """Blobs below `root`; several processes may share it."""
+
+    def __init__(self, root: Path) -> None:
+        self._blobs = root / "blobs"
+        self.incoming = root / "incoming"
+        for folder in (self._blobs, self.incoming):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, sha256: str) -> Path:
+        """Where a blob lies, whether or not it does."""
+        return self._blobs / sha256[:2] / sha256
+
+    async def receive(self, chunks: AsyncIterator[bytes], max_bytes: int) -> Blob:
+        """Store a stream.
+
+        Raises:
+            TooLargeError: it is longer than `max_bytes`; nothing is kept.
+            UnavailableError: the disk is full; nothing is kept.
+        """
+        with self._draft() as file:
+            digest, size = hashlib.sha256(), 0
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > max_bytes:
+                    raise TooLargeError(
+                        detail=f"The upload is larger than {max_bytes} bytes.",
+                        remedy="Send fewer or smaller images, or raise LRSEARCH_MAX_UPLOAD_BYTES.",
+                    )
+                await run_sync(file.write, chunk)
+                digest.update(chunk)
+            return await run_sync(self._keep, file, digest.hexdigest(), size)
+
+    def add(self, source: Path) -> Blob:
+        """Store a copy of a file."""
+        with self._draft() as file, source.open("rb") as content:
+            digest, size = hashlib.sha256(), 0
+            while chunk := content.read(CHUNK_BYTES):
+                file.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
+            return self._keep(file, digest.hexdigest(), size)
+
+    def collect(self, referenced: set[str], grace_seconds: float) -> int:
+        """Remove old blobs that nothing refers to, and a crash's drafts; returns the bytes."""
+        freed = 0
+        oldest = time.time() - grace_seconds
+        for path in [*self._blobs.glob("??/*"), *self.incoming.iterdir()]:
+            try:
+                status = path.stat()
+                if path.is_file() and path.name not in referenced and status.st_mtime < oldest:
+                    path.unlink()
+                    freed += status.st_size
+            except FileNotFoundError:  # another replica was faster
+                continue
+        return freed
+
+    @contextmanager
+    def _draft(self) -> Iterator[IO[bytes]]:
+        """A temporary file that is gone afterwards unless `_keep` moved it."""
+        try:
+            with NamedTemporaryFile(dir=self.incoming, delete=False) as file:
+                try:
+                    yield file
+                finally:
+                    Path(file.name).unlink(missing_ok=True)
+        except OSError as error:
+            if isinstance(error, LRSearchError):
+                raise
+            raise UnavailableError(
+                detail=f"The blob store cannot take the file: {error.strerror}.",
+                remedy="Make room below the service's data folder, then send it again.",
+                code="store_unavailable",
+            ) from error
+
+    def _keep(self, file: IO[bytes], sha256: str, size: int) -> Blob:
+        file.flush()
+        os.fsync(file.fileno())
+        path = self.path(sha256)
+        path.parent.mkdir(exist_ok=True)
+        if path.exists():
+            os.utime(path)  # begins its grace anew, so that it can be linked
+        else:
+            Path(file.name).rename(path)
+        return Blob(sha256, size)

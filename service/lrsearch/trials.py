@@ -1,0 +1,154 @@
+"""The trials of a job, as they are read and as they change."""
+
+from collections import defaultdict
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from lrsearch.contract.pages import Page
+from lrsearch.contract.rates import StageRates
+from lrsearch.contract.trials import FINISHED, EpochMetrics, Trial
+from lrsearch.db.tables import EpochRow, JobRow, OutboxRow, TrialRow, WorkRow
+from lrsearch.errors import NotFoundError
+from lrsearch.ids import new_id
+
+UNFINISHED = ("waiting", "running")
+
+
+def add_trial(
+    session: Session,
+    job: JobRow,
+    number: int,
+    point: dict[str, float | int],
+    rates: StageRates,
+    *,
+    baseline: bool = False,
+) -> tuple[TrialRow, WorkRow]:
+    """A new trial of a locked job, with its work waiting in the queue."""
+    trial = TrialRow(
+        id=new_id(),
+        job_id=job.id,
+        number=number,
+        baseline=baseline,
+        point=point,
+        rates=rates.model_dump(),
+        state="waiting",
+    )
+    work = WorkRow(id=trial.id, kind="trial", job_id=job.id, state="waiting", attempts=0)
+    session.add_all([trial, work])
+    session.flush()
+    return trial, work
+
+
+def trials_of(session: Session, job: JobRow) -> list[TrialRow]:
+    """The job's trials, by number."""
+    return list(
+        session.scalars(select(TrialRow).where(TrialRow.job_id == job.id).order_by(TrialRow.number))
+    )
+
+
+def curves_of(session: Session, trials: list[TrialRow]) -> dict[str, list[EpochMetrics]]:
+    """Learning curves by trial id; empty for a trial without epochs."""
+    curves: dict[str, list[EpochMetrics]] = defaultdict(list)
+    for row in session.scalars(
+        select(EpochRow)
+        .where(EpochRow.trial_id.in_([trial.id for trial in trials]))
+        .order_by(EpochRow.trial_id, EpochRow.epoch)
+    ):
+        curves[row.trial_id].append(
+            EpochMetrics(
+                epoch=row.epoch,
+                train_loss=row.train_loss,
+                val_loss=row.val_loss,
+                val_top1=row.val_top1,
+                seconds=row.seconds,
+            )
+        )
+    return curves
+
+
+def record_epochs(session: Session, trial: TrialRow, metrics: list[EpochMetrics]) -> int:
+    """Add epochs that are not recorded yet; returns how many were new."""
+    known = set(session.scalars(select(EpochRow.epoch).where(EpochRow.trial_id == trial.id)))
+    new = [m for m in metrics if m.epoch not in known]
+    session.add_all(EpochRow(trial_id=trial.id, **m.model_dump()) for m in new)
+    session.flush()
+    return len(new)
+
+
+def forget_epochs(session: Session, trial: TrialRow) -> None:
+    """Remove the curve of an attempt that was lost."""
+    session.execute(delete(EpochRow).where(EpochRow.trial_id == trial.id))
+
+
+def count_epochs(session: Session, trial: TrialRow) -> int:
+    """Epochs recorded of the present attempt."""
+    return (
+        session.scalar(
+            select(func.count()).select_from(EpochRow).where(EpochRow.trial_id == trial.id)
+        )
+        or 0
+    )
+
+
+def tell_ledger(session: Session, job: JobRow, trial: TrialRow | None = None) -> None:
+    """Have Optuna's ledger told of a trial's new state, or (None) of the job's."""
+    session.add(OutboxRow(job_id=job.id, trial_id=trial.id if trial else None, attempts=0))
+
+
+def list_trials(session: Session, job: JobRow, cursor: str | None, limit: int) -> Page[Trial]:
+    """The job's trials by number; the cursor is the last number seen."""
+    after = int(cursor) if cursor and cursor.isdecimal() else -1
+    rows = list(
+        session.scalars(
+            select(TrialRow)
+            .where(TrialRow.job_id == job.id, TrialRow.number > after)
+            .order_by(TrialRow.number)
+            .limit(limit + 1)
+        )
+    )
+    page, more = rows[:limit], len(rows) > limit
+    return Page(
+        items=trials_as_contract(session, page),
+        next_cursor=str(page[-1].number) if more else None,
+    )
+
+
+def get_trial(session: Session, job: JobRow, number: int) -> Trial:
+    """One trial; raises `NotFoundError`."""
+    row = session.scalar(
+        select(TrialRow).where(TrialRow.job_id == job.id, TrialRow.number == number)
+    )
+    if row is None:
+        raise NotFoundError(detail=f"Job {job.id} has no trial {number}.")
+    return trials_as_contract(session, [row])[0]
+
+
+def trials_as_contract(session: Session, rows: list[TrialRow]) -> list[Trial]:
+    """Rows as they are shown, with their curves."""
+    curves = curves_of(session, rows)
+    work = {
+        w.id: w
+        for w in session.scalars(select(WorkRow).where(WorkRow.id.in_([r.id for r in rows])))
+    }
+    return [
+        Trial(
+            id=row.id,
+            job_id=row.job_id,
+            number=row.number,
+            baseline=row.baseline,
+            point=row.point,
+            rates=StageRates.model_validate(row.rates),
+            state=row.state,
+            reason=row.reason if row.state in FINISHED else work[row.id].reason,
+            attempts=work[row.id].attempts,
+            worker=row.worker,
+            val_top1=row.val_top1,
+            val_loss=row.val_loss,
+            curve=curves[row.id],
+            seconds=row.seconds,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+        )
+        for row in rows
+    ]
