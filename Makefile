@@ -1,0 +1,37 @@
+# Every target makes its own environment first; all that is wanted of the machine is Python >= 3.11.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Tests run side by side, one thread each: torch would otherwise fight itself for the cores.
+JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
+
+.PHONY: demo up test lint test-compose clean
+
+demo: $(INSTALLED)  ## One real job from submission to the finetuned model, in about two minutes
+	$(BIN)/lrsearch demo --out out/demo
+
+up: $(INSTALLED)  ## Service, dashboard and a local worker on SQLite, on loopback
+	$(BIN)/lrsearch up
+
+test: $(INSTALLED)  ## All tests, on SQLite and on PostgreSQL
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
+
+lint: $(INSTALLED)  ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-compose:  ## The deployed set-up, built and run by Docker
+	docker/smoke.sh
+
+clean:  ## Remove the environment and what was made
+	rm -rf $(VENV) out dist .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV): $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'lrsearch needs Python 3.11 or newer; name one: make PYTHON=python3.12')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e ".[service,worker,gp,dev]"
+	@touch $@
