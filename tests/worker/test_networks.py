@@ -15,9 +15,13 @@ CAFFE = ResNet27(width=1.0, norm="none")
 TINY = ResNet27(width=0.0625, norm="batch")
 
 
-def test_resnet27_has_exactly_27_convolutions_of_3_by_3() -> None:
-    network = build(CAFFE, labels=10, seed=0)
-    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+@pytest.fixture(scope="module")
+def caffe() -> StagedNetwork:
+    return build(CAFFE, labels=10, seed=0)
+
+
+def test_resnet27_has_exactly_27_convolutions_of_3_by_3(caffe: StagedNetwork) -> None:
+    convolutions = [m for m in caffe.modules() if isinstance(m, nn.Conv2d)]
     assert len(convolutions) == 27
     assert {(c.kernel_size, c.stride, c.padding) for c in convolutions} == {
         ((3, 3), (1, 1), (1, 1))
@@ -35,21 +39,19 @@ def test_resnet27_has_exactly_27_convolutions_of_3_by_3() -> None:
     ],
 )
 def test_resnet27_has_the_parameters_of_the_paper_in_each_stage(
-    stage: str, convolutions: int, kernel_weights: int, million: float
+    caffe: StagedNetwork, stage: str, convolutions: int, kernel_weights: int, million: float
 ) -> None:
-    parameters = [
-        (n, p)
-        for n, p in build(CAFFE, labels=10, seed=0).named_parameters()
-        if n.startswith(stage + ".")
-    ]
+    parameters = [(n, p) for n, p in caffe.named_parameters() if n.startswith(stage + ".")]
     kernels = [p for n, p in parameters if n.endswith("conv.weight")]
     assert len(kernels) == convolutions
     assert sum(k.numel() for k in kernels) == kernel_weights
     assert round(sum(p.numel() for _, p in parameters) / 1e6, 2) == million
 
 
-def test_each_convolution_is_followed_by_a_prelu_and_caffes_original_has_no_normalisation() -> None:
-    modules = list(build(CAFFE, labels=10, seed=0).modules())
+def test_caffes_original_has_a_prelu_for_each_convolution_and_no_normalisation(
+    caffe: StagedNetwork,
+) -> None:
+    modules = list(caffe.modules())
     assert sum(isinstance(m, nn.PReLU) for m in modules) == 27
     assert not any(isinstance(m, nn.BatchNorm2d) for m in modules)
 
