@@ -100,6 +100,22 @@ def test_a_loss_that_is_not_finite_stops_the_training(folder: Path, tmp_path: Pa
         pretrain(folder, wild, Output(name="m", folder=tmp_path), CPU)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--held-out", "1.5", "from 0 to 0.5"),
+        ("--epochs", "0", "epochs is 0; it must be 1 or more"),
+    ],
+)
+def test_an_option_out_of_range_is_an_error_that_names_it(
+    option: str, value: str, message: str, folder: Path, tmp_path: Path
+) -> None:
+    arguments = ["pretrain", str(folder), "--out", str(tmp_path / "out"), option, value]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert message in result.output
+
+
 def test_images_are_held_out_evenly_over_the_labels(folder: Path, tmp_path: Path) -> None:
     images = read_folder(folder, 16, tmp_path / "cache", lambda done, total: None)
     mask = held_out(images, 0.25, seed=0)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lrsearch.contract.rates import STAGES, StageRates
 from lrsearch.contract.sources import ResNet27
-from lrsearch_worker.data.batches import batches
+from lrsearch_worker.data.batches import batches, inference_batch
 from lrsearch_worker.metrics import evaluate
 from lrsearch_worker.networks.build import build
 from lrsearch_worker.rates import freeze, parameter_groups, set_training_modes
@@ -90,6 +90,11 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 
     assert order(1, 2) == order(1, 2)
     assert len({tuple(order(s, e)) for s in range(3) for e in range(3)}) == 9
+
+
+def test_large_images_are_computed_a_few_at_a_time() -> None:
+    sizes = {side: inference_batch(side) for side in (16, 32, 64, 224, 512)}
+    assert sizes == {16: 256, 32: 256, 64: 256, 224: 41, 512: 8}
 
 
 def test_evaluation_counts_what_is_right_over_uneven_batches() -> None:

@@ -11,9 +11,6 @@ from lrsearch_worker.networks.staged import StagedNetwork
 Source = Callable[[Tensor], Tensor]
 """From positions (int64) to normalised images `(len(positions), 3, side, side)`."""
 
-CHUNK = 256
-"""Images that are computed at a time while filling the store."""
-
 
 class ActivationStore:
     """Activations of images that no trial can change, since only frozen stages made them.
@@ -25,11 +22,13 @@ class ActivationStore:
     Args:
         network: The source; it is put into evaluation mode and must not change afterwards.
         limit_bytes: Memory of all that is stored; prefixes not used for longest give way.
+        chunk: Images that are computed at a time while filling the store.
     """
 
-    def __init__(self, network: StagedNetwork, limit_bytes: int) -> None:
+    def __init__(self, network: StagedNetwork, limit_bytes: int, chunk: int) -> None:
         self._network = network.eval().requires_grad_(False)
         self._limit_bytes = limit_bytes
+        self._chunk = chunk
         self._stored: OrderedDict[int, dict[Hashable, Tensor]] = OrderedDict()
 
     def bytes_per_image(self, prefix: int, source: Source) -> int:
@@ -57,8 +56,9 @@ class ActivationStore:
         stored = self._stored.setdefault(prefix, {})
         self._stored.move_to_end(prefix)
         if key not in stored:
-            chunks = torch.arange(count).split(CHUNK)  # type: ignore[no-untyped-call]  # torch's
-            stored[key] = torch.cat([_rows(self.compute(prefix, source, c)) for c in chunks])
+            order = torch.arange(count)
+            parts = [order[i : i + self._chunk] for i in range(0, count, self._chunk)]
+            stored[key] = torch.cat([_rows(self.compute(prefix, source, p)) for p in parts])
             self._make_room()
         rows = stored[key][positions]
         return rows.permute(0, 3, 1, 2) if rows.ndim == 4 else rows

@@ -68,25 +68,6 @@ def pretrain_command(
     """Train a source model; run again with the same arguments to go on after an interruption."""
     if threads is not None:
         torch.set_num_threads(threads)
-    training = Training(
-        width=width,
-        norm=norm,
-        input_size=size,
-        epochs=epochs,
-        batch_size=batch_size,
-        rate=rate,
-        schedule=schedule,
-        momentum=momentum,
-        nesterov=nesterov,
-        weight_decay=weight_decay,
-        flip=flip,
-        shift=shift,
-        zoom=zoom,
-        colour=colour,
-        label_smoothing=label_smoothing,
-        held_out=held_out,
-        seed=seed,
-    )
     output = Output(
         name=name,
         folder=out,
@@ -98,6 +79,25 @@ def pretrain_command(
     )
     console = Console()
     try:
+        training = Training(
+            width=width,
+            norm=norm,
+            input_size=size,
+            epochs=epochs,
+            batch_size=batch_size,
+            rate=rate,
+            schedule=schedule,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            flip=flip,
+            shift=shift,
+            zoom=zoom,
+            colour=colour,
+            label_smoothing=label_smoothing,
+            held_out=held_out,
+            seed=seed,
+        )
         with PretrainProgress(console, training.epochs) as progress:
             path = pretrain(images, training, output, torch.device(device), progress)
     except (ValueError, FloatingPointError) as error:

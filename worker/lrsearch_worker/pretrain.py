@@ -1,5 +1,6 @@
 """Source training: a ResNet-27 from random weights on a folder of labelled images."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from lrsearch.contract.sources import Card, ResNet27, SourceSpec
 from lrsearch_worker.data.augment import Draws, augmented, normalised, to_unit
+from lrsearch_worker.data.batches import inference_batch
 from lrsearch_worker.data.folders import FolderImages, held_out, read_folder
 from lrsearch_worker.networks.build import build
 from lrsearch_worker.networks.staged import StagedNetwork
@@ -46,6 +48,25 @@ class Training:
     held_out: float = 0.05
     """Share of the images of each label that measures accuracy and does not train."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "epochs": (1, math.inf),
+            "batch_size": (2, math.inf),
+            "rate": (0.0, 1e3),
+            "momentum": (0.0, 1.0),
+            "weight_decay": (0.0, 1.0),
+            "shift": (0.0, 1.0),
+            "zoom": (0.0, 0.9),
+            "colour": (0.0, 1.0),
+            "label_smoothing": (0.0, 1.0),
+            "held_out": (0.0, 0.5),
+        }
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                upper = f"{low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
+                raise ValueError(f"{name} is {value:g}; it must be {upper}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,8 +233,9 @@ class _Run:
             return None
         self.network.eval()
         right = 0
-        for start in range(0, len(test), 256):
-            pixels, labels = self._load(test[start : start + 256])
+        size = inference_batch(self.training.input_size)
+        for start in range(0, len(test), size):
+            pixels, labels = self._load(test[start : start + size])
             logits = self.network(self._normalised(to_unit(pixels)))
             right += int((logits.argmax(dim=1) == labels).sum())
         return right / len(test)

@@ -11,7 +11,7 @@ from lrsearch.contract.recipes import Recipe, Views
 from lrsearch.contract.sources import Card, SourceSpec
 from lrsearch_worker.activations import ActivationStore, Source
 from lrsearch_worker.data.augment import Draws, augmented, normalised, to_unit
-from lrsearch_worker.data.batches import batches
+from lrsearch_worker.data.batches import batches, inference_batch
 from lrsearch_worker.data.images import Images
 from lrsearch_worker.data.splits import Indices, SplitName, split
 from lrsearch_worker.data.views import draw_view, view_count, view_of_epoch
@@ -21,7 +21,6 @@ from lrsearch_worker.networks.staged import StagedNetwork
 from lrsearch_worker.weights import Weights, WeightsError, complete_network, source_network
 
 STORE_BYTES: Final = 512 * 2**20
-EVALUATION_BATCH: Final = 256
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
 
 Batch = tuple[Tensor, Tensor]
@@ -70,7 +69,7 @@ class LoadedTask:
         )
         network = source_network(source, len(images.label_names), recipe.seed)
         self._network = self._placed(network)
-        self._store = ActivationStore(self._network, store_bytes)
+        self._store = ActivationStore(self._network, store_bytes, inference_batch(side))
         self._store_bytes = store_bytes
         self._fits: dict[int, bool] = {}
         self._draws: dict[int, Draws] = {}
@@ -108,7 +107,7 @@ class LoadedTask:
         Raises:
             ValueError: The split has no images.
         """
-        batch_size = EVALUATION_BATCH
+        batch_size = inference_batch(self.images.side)
         while True:
             try:
                 return evaluate(network, self._evaluation_batches(name, prefix, batch_size))

@@ -1,4 +1,4 @@
-"""The order in which training images are seen."""
+"""How many images are computed at a time, and in which order training sees them."""
 
 import torch
 from torch import Tensor
@@ -19,3 +19,11 @@ def batches(images: int, batch_size: int, seed: int, epoch: int) -> list[Tensor]
         starts.pop()
     ends = [*starts[1:], images]
     return [order[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def inference_batch(side: int) -> int:
+    """Images to compute at a time where no gradient is needed: 256 up to 90 pixels, then fewer.
+
+    This bounds the memory of ResNet-27's first maps at width 1 to about a GiB.
+    """
+    return max(1, min(256, 2**21 // side**2))
