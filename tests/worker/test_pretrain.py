@@ -95,7 +95,7 @@ def test_a_checkpoint_of_other_arguments_is_an_error_that_names_them(
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(folder: Path, tmp_path: Path) -> None:
-    wild = Training(width=0.0625, norm="none", input_size=16, batch_size=8, rate=1e6)
+    wild = Training(width=0.0625, norm="none", input_size=16, batch_size=8, rate=1e3)
     with pytest.raises(FloatingPointError, match="try a rate below"):
         pretrain(folder, wild, Output(name="m", folder=tmp_path), CPU)
 
