@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from lrsearch.client.errors import ProblemError, ServiceUnreachableError
 
@@ -70,7 +70,7 @@ class Transport:
         """
         retrying = Retrying(
             stop=stop_after_attempt(self._attempts),
-            wait=wait_exponential_jitter(initial=0.2, max=5.0, jitter=0.2),
+            wait=wait_exponential(multiplier=0.2, max=5.0) + wait_random(0.0, 0.2),
             retry=retry_if_exception(may_pass if repeat else _never_arrived),
             reraise=True,
         )
