@@ -1,0 +1,1 @@
+"""Benchmarks, run by hand: they fetch real images, and take time."""

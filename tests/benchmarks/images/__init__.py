@@ -1,0 +1,1 @@
+"""Real images for pretraining and benchmarks, out of packages that anybody can fetch."""
