@@ -54,8 +54,8 @@ def add_folder(
 
 def find_data_set(session: Session, reference: str, field: str) -> DataSetRow:
     """The row with this id or name; raises `NotFoundError`."""
-    row = session.scalar(
-        select(DataSetRow).where((DataSetRow.id == reference) | (DataSetRow.name == reference))
+    row = session.get(DataSetRow, reference) or session.scalar(
+        select(DataSetRow).where(DataSetRow.name == reference)
     )
     if row is None:
         raise NotFoundError(
@@ -171,7 +171,8 @@ def _build(
 ) -> None:
     destination = store.incoming / f"{data_set_id}.zip"
     try:
-        built = build_data_set(members, destination, limits, _Reporter(database, data_set_id))
+        reporter = _Reporter(database, data_set_id)
+        built = build_data_set(members, destination, limits, reporter)
         content = store.add(Path(built.path))
     finally:
         destination.unlink(missing_ok=True)
@@ -181,6 +182,7 @@ def _build(
         row.fingerprint, row.content_sha256 = built.fingerprint, content.sha256
         row.content_bytes = content.size_bytes
         row.statistics = built.statistics.model_dump(mode="json")
+        row.progress_done = row.progress_total = reporter.done
         row.upload_sha256, row.validator_until = None, None
     log.info("data set is ready", data_set=data_set_id, images=built.statistics.images)
 
@@ -191,8 +193,10 @@ class _Reporter:
     def __init__(self, database: Database, data_set_id: str) -> None:
         self._database, self._data_set_id = database, data_set_id
         self._next = 0.0
+        self.done = 0
 
     def __call__(self, done: int, total: int | None) -> None:
+        self.done = done
         if monotonic() < self._next:
             return
         self._next = monotonic() + PROGRESS_SECONDS

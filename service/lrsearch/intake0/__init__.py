@@ -1,1 +1,0 @@
-"""Intake: untrusted archives and folders become one canonical data-set archive."""
