@@ -1,8 +1,6 @@
 """Target data sets: taken in, validated in the background, found and listed."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from time import monotonic
 
 import structlog
@@ -15,12 +13,12 @@ from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import DataSetRow
 from lrsearch.errors import ConflictError, NotFoundError
 from lrsearch.ids import new_id
-from lrsearch.intake0.archives import archive_members
-from lrsearch.intake0.errors import IntakeError
-from lrsearch.intake0.folders import folder_members, resolve_folder
-from lrsearch.intake0.limits import IntakeLimits
-from lrsearch.intake0.members import Member
-from lrsearch.intake0.validate import build_data_set
+from lrsearch.intake.archives import archive_members
+from lrsearch.intake.errors import IntakeError
+from lrsearch.intake.folders import folder_members, resolve_folder
+from lrsearch.intake.limits import IntakeLimits
+from lrsearch.intake.members import Members
+from lrsearch.intake.validate import build_data_set
 from lrsearch.paging import newest_first
 from lrsearch.settings import Settings
 from lrsearch.store import Blob, BlobStore
@@ -148,16 +146,16 @@ def validate_next(database: Database, store: BlobStore, settings: Settings) -> b
         _build(database, store, data_set_id, members, limits)
     except IntakeError as error:
         _reject(database, data_set_id, error)
+    except OSError as error:  # a full disk is not the images' fault: tried again later
+        log.warning("validation was interrupted", data_set=data_set_id, error=str(error))
     except Exception as error:
         log.exception("validation failed", data_set=data_set_id)
         reason = f"it could not be validated: {type(error).__name__}: {error}"
-        _reject(database, data_set_id, IntakeError("validation_failed", reason, []))
+        _reject(database, data_set_id, IntakeError("validation_failed", reason))
     return True
 
 
-def _folder_members(
-    folder: str | None, settings: Settings, limits: IntakeLimits
-) -> Iterator[Member]:
+def _folder_members(folder: str | None, settings: Settings, limits: IntakeLimits) -> Members:
     assert folder is not None
     return folder_members(folder, settings.image_roots, limits)
 
@@ -166,14 +164,14 @@ def _build(
     database: Database,
     store: BlobStore,
     data_set_id: str,
-    members: Iterator[Member],
+    members: Members,
     limits: IntakeLimits,
 ) -> None:
     destination = store.incoming / f"{data_set_id}.zip"
     try:
         reporter = _Reporter(database, data_set_id)
         built = build_data_set(members, destination, limits, reporter)
-        content = store.add(Path(built.path))
+        content = store.add(built.path)
     finally:
         destination.unlink(missing_ok=True)
     with database.write() as session:
@@ -210,7 +208,7 @@ def _reject(database: Database, data_set_id: str, error: IntakeError) -> None:
     with database.write() as session:
         row = session.get_one(DataSetRow, data_set_id)
         row.state, row.reason = "rejected", error.message
-        row.problems = [{"code": error.code, "message": error.message, "paths": error.paths[:1000]}]
+        row.problems = [problem.model_dump() for problem in error.problems]
         row.upload_sha256, row.validator_until = None, None
     log.info("data set is rejected", data_set=data_set_id, code=error.code)
 
