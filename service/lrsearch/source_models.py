@@ -46,9 +46,9 @@ def read_spec(path: Path) -> SourceSpec:
         return SourceSpec.model_validate_json(metadata[METADATA_KEY])
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(("checkpoint", METADATA_KEY, *(str(part) for part in first["loc"])))
         raise invalid_field(
-            f"checkpoint.{where}", first["msg"], first["input"], code="checkpoint_without_spec"
+            where, first["msg"], first["input"], code="checkpoint_without_spec"
         ) from error
 
 
@@ -81,10 +81,8 @@ def install_shipped_models(database: Database, store: BlobStore) -> None:
 
 def find_source_model(session: Session, reference: str, field: str) -> SourceModelRow:
     """The row with this id or name; raises `NotFoundError` that names the known ones."""
-    row = session.scalar(
-        select(SourceModelRow).where(
-            (SourceModelRow.id == reference) | (SourceModelRow.name == reference)
-        )
+    row = session.get(SourceModelRow, reference) or session.scalar(
+        select(SourceModelRow).where(SourceModelRow.name == reference)
     )
     if row is None:
         raise NotFoundError(
@@ -99,8 +97,9 @@ def require_ready_source_model(row: SourceModelRow) -> SourceModelRow:
     """The row, if jobs may use it; raises `ConflictError`."""
     if row.state == "ready":
         return row
+    why = f": {row.reason}" if row.reason else ""
     raise ConflictError(
-        detail=f"Source model {row.name!r} is {row.state}{f': {row.reason}' if row.reason else ''}.",
+        detail=f"Source model {row.name!r} is {row.state}{why}.",
         remedy="Wait until a worker has checked it."
         if row.state == "checking"
         else "Register a checkpoint that fits its network.",
@@ -163,7 +162,7 @@ def _row(
 def _not_safetensors(path: Path, error: Exception) -> InvalidError:
     with path.open("rb") as file:
         start = file.read(4)
-    pickled = zipfile.is_zipfile(path) or start[:1] == b"\x80"
+    pickled = start[:1] == b"\x80" or _is_torch_zip(path)
     what = "is a pickle, which can run code when it is loaded" if pickled else f"is broken: {error}"
     return invalid_field(
         "checkpoint",
@@ -171,6 +170,14 @@ def _not_safetensors(path: Path, error: Exception) -> InvalidError:
         "lrsearch-worker models convert",
         code="checkpoint_pickled" if pickled else "checkpoint_unreadable",
     )
+
+
+def _is_torch_zip(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from typing import IO
 
 from anyio.to_thread import run_sync
 
-from lrsearch.errors import LRSearchError, TooLargeError, UnavailableError
+from lrsearch.errors import TooLargeError, UnavailableError
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -54,10 +54,7 @@ class BlobStore:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > max_bytes:
-                    raise TooLargeError(
-                        detail=f"The upload is larger than {max_bytes} bytes.",
-                        remedy="Send fewer or smaller images, or raise LRSEARCH_MAX_UPLOAD_BYTES.",
-                    )
+                    raise upload_too_large(max_bytes)
                 await run_sync(file.write, chunk)
                 digest.update(chunk)
             return await run_sync(self._keep, file, digest.hexdigest(), size)
@@ -96,8 +93,6 @@ class BlobStore:
                 finally:
                     Path(file.name).unlink(missing_ok=True)
         except OSError as error:
-            if isinstance(error, LRSearchError):
-                raise
             raise UnavailableError(
                 detail=f"The blob store cannot take the file: {error.strerror}.",
                 remedy="Make room below the service's data folder, then send it again.",
@@ -114,3 +109,11 @@ class BlobStore:
         else:
             Path(file.name).rename(path)
         return Blob(sha256, size)
+
+
+def upload_too_large(max_bytes: int) -> TooLargeError:
+    """The error of an upload beyond the limit."""
+    return TooLargeError(
+        detail=f"body: is larger than {max_bytes} bytes, the most that an upload may have.",
+        remedy="Send less, or have the administrator raise LRSEARCH_MAX_UPLOAD_BYTES.",
+    )

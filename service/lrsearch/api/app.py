@@ -9,6 +9,7 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI
 
 from lrsearch.api.dashboard import dashboard
+from lrsearch.api.openapi import describe
 from lrsearch.api.problems import PROBLEM_RESPONSES, install_error_handlers
 from lrsearch.api.routes import blobs, data_sets, health, jobs, leases, source_models, workers
 from lrsearch.api.security import BodyLimit, LoopbackGuard
@@ -43,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(LoopbackGuard)
     for router in (health, data_sets, source_models, jobs, workers, leases, blobs):
         app.include_router(router.router)
+    describe(app, keys_required=chosen.keys_required)
     return app
 
 
@@ -55,7 +57,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     ledger = await run_sync(Ledger, settings.ledger)
     housekeeping = Housekeeping(settings, database, store, ledger)
     app.state.service = Service(settings, database, store, ledger, housekeeping, Bell())
-    app.mount("/", dashboard(settings, database, ledger))
+    app.router.routes.append(dashboard(settings, database, ledger))
     housekeeping.start()
     log.info("service started", database=database.url.render_as_string(hide_password=True))
     try:

@@ -6,14 +6,14 @@ the password (they send no key header, and the dashboard shows everybody's jobs)
 """
 
 import base64
-import binascii
 from http import HTTPStatus
 
 from a2wsgi import WSGIMiddleware
 from anyio.to_thread import run_sync
 from optuna_dashboard import wsgi
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lrsearch import keys
@@ -22,10 +22,21 @@ from lrsearch.errors import UnauthenticatedError
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 
+API_PATHS = frozenset({"v1", "healthz", "readyz", "docs", "redoc", "openapi.json"})
+"""Where our own paths begin; whatever is wrong below them is not for the dashboard to answer."""
 
-def dashboard(settings: Settings, database: Database, ledger: Ledger) -> ASGIApp:
-    """The guarded dashboard, to be mounted at `/` after every other route."""
-    return _Guard(WSGIMiddleware(wsgi(ledger.storage)), settings, database)  # type: ignore[arg-type]  # a2wsgi has ASGI types of its own
+
+def dashboard(settings: Settings, database: Database, ledger: Ledger) -> Mount:
+    """The guarded dashboard, for every path but our own."""
+    wsgi_app = WSGIMiddleware(wsgi(ledger.storage))
+    return _Elsewhere("/", app=_Guard(wsgi_app, settings, database))  # type: ignore[arg-type]  # a2wsgi has ASGI types of its own
+
+
+class _Elsewhere(Mount):
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["path"].split("/")[1] in API_PATHS:
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 class _Guard:
@@ -36,23 +47,19 @@ class _Guard:
         if scope["type"] != "http":
             return
         if scope["method"] not in ("GET", "HEAD"):
-            response = PlainTextResponse(
-                "The dashboard is read-only; jobs are changed through /v1.",
+            raise HTTPException(
                 HTTPStatus.METHOD_NOT_ALLOWED,
+                "the dashboard is read-only; jobs are changed through /v1",
                 headers={"Allow": "GET, HEAD"},
             )
-            await response(scope, receive, send)
-            return
         if self._settings.keys_required and not await run_sync(
             self._admitted, Headers(scope=scope)
         ):
-            response = PlainTextResponse(
-                "Give an admin key as the password.",
+            raise HTTPException(
                 HTTPStatus.UNAUTHORIZED,
+                "the dashboard wants an API key with scope 'admin' as the password",
                 headers={"WWW-Authenticate": 'Basic realm="lrsearch", charset="UTF-8"'},
             )
-            await response(scope, receive, send)
-            return
         await self._app(scope, receive, send)
 
     def _admitted(self, headers: Headers) -> bool:
@@ -63,5 +70,5 @@ class _Guard:
             _, _, password = base64.b64decode(value, validate=True).decode().partition(":")
             with self._database.read() as session:
                 return keys.authenticate(session, password).may("admin")
-        except (binascii.Error, UnicodeDecodeError, UnauthenticatedError):
+        except (ValueError, UnauthenticatedError):  # not Base64, not UTF-8, or no good
             return False

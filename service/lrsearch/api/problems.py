@@ -1,18 +1,21 @@
 """Errors as problem details (RFC 9457): the one place where HTTP status codes live."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from sqlalchemy.exc import DBAPIError
+from fastapi.responses import Response
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
+from lrsearch.api.validation import field_errors
 from lrsearch.contract.problems import FieldProblem, Problem
 from lrsearch.errors import (
     ConflictError,
@@ -25,7 +28,6 @@ from lrsearch.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from lrsearch.intake0.errors import IntakeError
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +45,15 @@ MEDIA_TYPE = "application/problem+json"
 
 LONGEST_VALUE_SHOWN = 200
 
+REMEDY = {
+    HTTPStatus.BAD_REQUEST: "Send well-formed HTTP; /docs shows what each route takes.",
+    HTTPStatus.NOT_FOUND: "See /docs for the routes that there are.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Use a method that the header Allow names; see /docs.",
+}
+"""What to do about errors that the framework finds."""
+
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "description": "The request is at fault; the problem says how."},
     "5XX": {"model": Problem, "description": "The service is at fault, or cannot answer now."},
@@ -53,10 +64,12 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 def install_error_handlers(app: FastAPI) -> None:
     """Have every error of the app rendered as a problem."""
     app.add_exception_handler(LRSearchError, _ours)
-    app.add_exception_handler(IntakeError, _intake)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(PoolTimeoutError, _database)
+    app.add_exception_handler(DataError, _data)
+    app.add_exception_handler(IntegrityError, _collision)
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -64,7 +77,7 @@ def install_error_handlers(app: FastAPI) -> None:
 def problem_response(error: LRSearchError) -> Response:
     """The response for one of our errors."""
     return _response(
-        STATUS[type(error)],
+        next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS),
         code=error.code,
         detail=error.detail,
         remedy=error.remedy,
@@ -80,6 +93,7 @@ def _response(
     remedy: str | None = None,
     errors: Sequence[FieldError] = (),
     paths: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     problem = Problem(
         type=f"urn:lrsearch:problem:{code}",
@@ -93,10 +107,11 @@ def _response(
         ],
         paths=list(paths),
     )
-    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-    return JSONResponse(
-        problem.model_dump(mode="json"), status, media_type=MEDIA_TYPE, headers=headers
-    )
+    if status == HTTPStatus.UNAUTHORIZED and headers is None:
+        headers = {"WWW-Authenticate": "Bearer"}
+    content = json.dumps(problem.model_dump(mode="json"), allow_nan=False, ensure_ascii=False)
+    # What was sent may hold lone surrogates, which are no UTF-8; as escapes they are JSON.
+    return Response(content.encode(errors="backslashreplace"), status, headers, MEDIA_TYPE)
 
 
 def _ours(_: Request, error: Exception) -> Response:
@@ -104,38 +119,64 @@ def _ours(_: Request, error: Exception) -> Response:
     return problem_response(error)
 
 
-def _intake(_: Request, error: Exception) -> Response:
-    assert isinstance(error, IntakeError)
-    return _response(
-        HTTPStatus.UNPROCESSABLE_ENTITY, error.code, error.message, paths=error.paths[:100]
-    )
-
-
-def _validation(_: Request, error: Exception) -> Response:
+def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [
-        FieldError(
-            field=".".join(str(part) for part in item["loc"] if part not in ("body", "query")),
-            message=item["msg"].removeprefix("Value error, "),
-            value=item.get("input"),
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return _response(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "malformed_json",
+            f"body: is not JSON: {first['ctx']['error']} at character {first['loc'][1]}.",
+            remedy="Send one JSON object as the body.",
+            errors=[FieldError("body", f"is not JSON: {first['ctx']['error']}")],
         )
-        for item in error.errors()
-    ]
-    first = errors[0]
+    if isinstance(error.body, bytes):  # only a body that calls itself JSON is read as JSON
+        sent = request.headers.get("content-type")
+        return _response(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "wrong_content_type",
+            f"Content-Type: is {sent!r}; this route takes application/json."
+            if sent
+            else "Content-Type: is missing; this route takes application/json.",
+            remedy="Send the header: Content-Type: application/json.",
+            errors=[FieldError("Content-Type", "must be application/json", sent)],
+        )
+    errors = field_errors(error.errors(), error.body)
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return _response(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "invalid",
-        f"{first.field or 'body'}: {first.message}{more}",
+        f"{errors[0].field}: {errors[0].message}{more}",
         remedy="Correct the fields named in errors; /docs describes each.",
         errors=errors,
     )
 
 
-def _http(_: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    return _response(status, status.name.lower(), str(error.detail))
+    status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.setdefault("Allow", "")
+        headers["Allow"] = _allowed(request) or headers["Allow"]
+    return _response(
+        status,
+        status.name.lower(),
+        f"{request.method} {request.url.path}: {error.detail}.",
+        remedy=REMEDY.get(status),
+        headers=headers,
+    )
+
+
+def _allowed(request: Request) -> str:
+    """The methods of a path: the framework names those of the first route only."""
+    return ", ".join(
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] == Match.FULL
+            for route in request.app.routes
+        )
+    )
 
 
 def _database(_: Request, error: Exception) -> Response:
@@ -145,6 +186,26 @@ def _database(_: Request, error: Exception) -> Response:
         "database_unavailable",
         "The database cannot answer now.",
         remedy="Send the request again in a moment.",
+    )
+
+
+def _data(_: Request, error: Exception) -> Response:
+    log.info("the database refused a value", error=str(error)[:500])
+    return _response(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid",
+        "The request holds a value that the database cannot keep.",
+        remedy="Leave out NUL characters and numbers beyond 64 bits.",
+    )
+
+
+def _collision(_: Request, error: Exception) -> Response:
+    log.info("two requests collided", error=str(error)[:500])
+    return _response(
+        HTTPStatus.CONFLICT,
+        "collision",
+        "Another request has just made the same thing.",
+        remedy="Send the request again, and see what the other one made.",
     )
 
 
@@ -164,7 +225,8 @@ def _unexpected(_: Request, error: Exception) -> Response:
 def _short(value: Any) -> Any:
     """What was sent, where it is short and can be shown as JSON."""
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
     except (TypeError, ValueError):
         text = repr(value)
         value = text

@@ -16,11 +16,13 @@ from lrsearch.keys import NOBODY, Principal
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: `lrsearch keys create`.")
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "testserver"})
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 """Hosts under which a service without keys may be addressed."""
 
 
-def _needs(scope: keys.Scope) -> Callable[..., Principal]:
+def _needs(*scopes: keys.Scope) -> Callable[..., Principal]:
+    """A dependency that admits keys with any of the scopes."""
+
     def check(
         service: Running,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
@@ -34,10 +36,10 @@ def _needs(scope: keys.Scope) -> Callable[..., Principal]:
             )
         with service.database.read() as session:
             principal = keys.authenticate(session, credentials.credentials)
-        if not principal.may(scope):
+        if not any(principal.may(scope) for scope in scopes):
             raise ForbiddenError(
                 detail=f"The key's scopes are {', '.join(sorted(principal.scopes))}; "
-                f"this needs {scope!r}.",
+                f"this needs {' or '.join(scopes)}.",
                 remedy="Ask an administrator for a key with that scope.",
             )
         return principal
@@ -46,6 +48,7 @@ def _needs(scope: keys.Scope) -> Callable[..., Principal]:
 
 
 Reader = Annotated[Principal, Depends(_needs("read"))]
+ReaderOrWorker = Annotated[Principal, Depends(_needs("read", "worker"))]
 Submitter = Annotated[Principal, Depends(_needs("submit"))]
 WorkerKey = Annotated[Principal, Depends(_needs("worker"))]
 
@@ -126,6 +129,7 @@ def _foreign(headers: Headers) -> str | None:
 
 
 def _name(host: str) -> str:
+    host = host.lower()
     if host.startswith("["):
         return host[1:].split("]")[0]
     return host.split(":")[0]

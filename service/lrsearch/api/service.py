@@ -15,7 +15,10 @@ from lrsearch.store import BlobStore
 
 @dataclass
 class Bell:
-    """Rung when something has changed: those who wait look again at once."""
+    """Rung when something has changed: those who wait look again at once.
+
+    Take the ring that comes next before looking, then wait for it: none is missed in between.
+    """
 
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _rung: asyncio.Event = field(default_factory=asyncio.Event)
@@ -24,10 +27,14 @@ class Bell:
         """Wake everybody; may be called from any thread."""
         self._loop.call_soon_threadsafe(self._ring)
 
-    async def wait(self, seconds: float) -> None:
-        """Return when the bell rings, at the latest after so many seconds."""
+    def next_ring(self) -> asyncio.Event:
+        """Set when the bell rings the next time."""
+        return self._rung
+
+    async def wait(self, ring: asyncio.Event, seconds: float) -> None:
+        """Return with the ring, at the latest after so many seconds."""
         try:
-            await asyncio.wait_for(self._rung.wait(), seconds)
+            await asyncio.wait_for(ring.wait(), seconds)
         except TimeoutError:
             return
 

@@ -5,12 +5,19 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from lrsearch import data_sets
-from lrsearch.api.routes.parameters import Cursor, Limit, NewName, blob_response
-from lrsearch.api.security import Reader, Submitter
+from lrsearch.api.routes.parameters import (
+    Cursor,
+    Limit,
+    NewName,
+    blob_response,
+    download,
+    upload,
+)
+from lrsearch.api.security import Reader, ReaderOrWorker, Submitter
 from lrsearch.api.service import Running, Service
+from lrsearch.api.uploads import receive_upload
 from lrsearch.contract.datasets import DataSet, FolderRegistration
 from lrsearch.contract.pages import Page
-from lrsearch.errors import invalid_field
 from lrsearch.store import Blob
 
 router = APIRouter(prefix="/v1/datasets", tags=["data sets"])
@@ -19,15 +26,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["data sets"])
 @router.post(
     "",
     status_code=status.HTTP_202_ACCEPTED,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "description": "A zip or tar archive with one folder of images for each label.",
-            "content": {
-                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
-            },
-        }
-    },
+    openapi_extra=upload("A zip or tar archive with one folder of images for each label."),
 )
 async def upload_data_set(
     request: Request, name: NewName, service: Running, principal: Submitter
@@ -37,11 +36,7 @@ async def upload_data_set(
     It is validated in the background: follow `state` and `progress`.
     """
     await run_in_threadpool(_require_free_name, service, name)
-    blob = await service.store.receive(request.stream(), service.settings.max_upload_bytes)
-    if blob.size_bytes == 0:
-        raise invalid_field(
-            "body", "is empty; send the archive as the request's body (curl -T FILE)"
-        )
+    blob = await receive_upload(request, service, "the archive")
     data_set = await run_in_threadpool(_add, service, name, blob, principal.key_id)
     service.changed()
     return data_set
@@ -78,8 +73,12 @@ def get_data_set(data_set: str, service: Running, _: Reader) -> DataSet:
         )
 
 
-@router.get("/{data_set}/content", response_class=FileResponse)
-def get_content(data_set: str, service: Running, _: Reader) -> FileResponse:
+@router.get(
+    "/{data_set}/content",
+    response_class=FileResponse,
+    responses=download("application/zip", "The archive."),
+)
+def get_content(data_set: str, service: Running, _: ReaderOrWorker) -> FileResponse:
     """The canonical archive: a zip without compression, entries `label/filename`."""
     with service.database.read() as session:
         row = data_sets.require_ready_data_set(

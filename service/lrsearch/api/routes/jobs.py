@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response, status
+from fastapi import APIRouter, Header, Path, Query, Response, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
+from sqlalchemy.exc import IntegrityError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from lrsearch import jobs, results, trials
-from lrsearch.api.routes.parameters import Cursor, Limit, blob_response
+from lrsearch.api.routes.parameters import Cursor, Limit, blob_response, download
 from lrsearch.api.security import Reader, Submitter
 from lrsearch.api.service import Running, Service
 from lrsearch.contract.base import Name
@@ -19,6 +20,7 @@ from lrsearch.contract.pages import Page
 from lrsearch.contract.results import Result
 from lrsearch.contract.trials import Trial
 from lrsearch.events import events_after
+from lrsearch.keys import Principal
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -31,7 +33,20 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post("", status_code=status.HTTP_201_CREATED)
+LARGEST_NUMBER = 2**31 - 1
+"""Of a trial or an event, as far as the database counts."""
+
+TrialCursor = Annotated[
+    str | None, Query(pattern=r"^[0-9]{1,9}$", description="`next_cursor` of the page before.")
+]
+TrialNumber = Annotated[int, Path(ge=0, le=LARGEST_NUMBER)]
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses={200: {"model": Job, "description": "The key's job, made before."}},
+)
 def submit_job(
     request: JobRequest,
     response: Response,
@@ -40,8 +55,10 @@ def submit_job(
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit a job; 200 instead of 201 where the idempotency key has made it before."""
-    with service.database.write() as session:
-        job, new = jobs.submit_job(session, request, principal, idempotency_key)
+    try:
+        job, new = _submit(service, request, principal, idempotency_key)
+    except IntegrityError:  # the same key at the same moment: now the other one's job is there
+        job, new = _submit(service, request, principal, idempotency_key)
     if not new:
         response.status_code = status.HTTP_200_OK
     response.headers["Location"] = f"/v1/jobs/{job.id}"
@@ -91,7 +108,7 @@ def cancel_job(job_id: str, service: Running, _: Submitter) -> Job:
 
 @router.get("/{job_id}/trials")
 def list_trials(
-    job_id: str, service: Running, _: Reader, cursor: Cursor = None, limit: Limit = 50
+    job_id: str, service: Running, _: Reader, cursor: TrialCursor = None, limit: Limit = 50
 ) -> Page[Trial]:
     """The job's trials by number, with their learning curves."""
     with service.database.read() as session:
@@ -99,7 +116,7 @@ def list_trials(
 
 
 @router.get("/{job_id}/trials/{number}")
-def get_trial(job_id: str, number: int, service: Running, _: Reader) -> Trial:
+def get_trial(job_id: str, number: TrialNumber, service: Running, _: Reader) -> Trial:
     """One trial; number 0 is the baseline."""
     with service.database.read() as session:
         return trials.get_trial(session, jobs.find_job(session, job_id), number)
@@ -114,7 +131,9 @@ async def stream_events(
     job_id: str,
     service: Running,
     _: Reader,
-    last_event_id: Annotated[int, Header(ge=0, description="Resume behind this event.")] = 0,
+    last_event_id: Annotated[
+        int, Header(ge=0, le=LARGEST_NUMBER, description="Resume behind this event.")
+    ] = 0,
 ) -> EventSourceResponse:
     """What happens to the job, from its beginning or behind `Last-Event-ID`; ends with the job."""
     await run_in_threadpool(_require_job, service, job_id)
@@ -128,7 +147,11 @@ def get_result(job_id: str, service: Running, _: Reader) -> Result:
         return results.get_result(jobs.find_job(session, job_id))
 
 
-@router.get("/{job_id}/weights", response_class=FileResponse)
+@router.get(
+    "/{job_id}/weights",
+    response_class=FileResponse,
+    responses=download("application/octet-stream", "The safetensors file."),
+)
 def get_weights(job_id: str, service: Running, _: Reader) -> FileResponse:
     """The winner's weights, the very ones that were tested, as safetensors."""
     with service.database.read() as session:
@@ -138,6 +161,13 @@ def get_weights(job_id: str, service: Running, _: Reader) -> FileResponse:
     )
 
 
+def _submit(
+    service: Service, request: JobRequest, principal: Principal, idempotency_key: str | None
+) -> tuple[Job, bool]:
+    with service.database.write() as session:
+        return jobs.submit_job(session, request, principal, idempotency_key)
+
+
 def _require_job(service: Service, job_id: str) -> None:
     with service.database.read() as session:
         jobs.find_job(session, job_id)
@@ -145,7 +175,8 @@ def _require_job(service: Service, job_id: str) -> None:
 
 async def _events(service: Service, job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
     while True:
-        events = await run_in_threadpool(_events_after, service, job_id, after)
+        ring = service.bell.next_ring()
+        events, is_over = await run_in_threadpool(_events_after, service, job_id, after)
         for event in events:
             yield ServerSentEvent(
                 id=str(event.id), event=event.body.type, data=event.model_dump_json()
@@ -154,9 +185,13 @@ async def _events(service: Service, job_id: str, after: int) -> AsyncIterator[Se
                 return
             after = event.id
         if not events:
-            await service.bell.wait(EVENT_POLL_SECONDS)
+            if is_over:
+                return
+            await service.bell.wait(ring, EVENT_POLL_SECONDS)
 
 
-def _events_after(service: Service, job_id: str, after: int) -> list[Event]:
+def _events_after(service: Service, job_id: str, after: int) -> tuple[list[Event], bool]:
+    """The events behind a number, and whether no others will come."""
     with service.database.read() as session:
-        return events_after(session, job_id, after)
+        is_over = jobs.find_job(session, job_id).state not in jobs.OPEN
+        return events_after(session, job_id, after), is_over

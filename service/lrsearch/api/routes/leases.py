@@ -7,8 +7,10 @@ from fastapi import APIRouter, Header, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 
 from lrsearch import leases
+from lrsearch.api.routes.parameters import upload
 from lrsearch.api.security import WorkerKey
 from lrsearch.api.service import Running, Service
+from lrsearch.api.uploads import receive_upload
 from lrsearch.claims import claim_lease
 from lrsearch.contract.leases import (
     LEASE_TOKEN_HEADER,
@@ -20,7 +22,6 @@ from lrsearch.contract.leases import (
     ReportReply,
     UploadReply,
 )
-from lrsearch.errors import invalid_field
 from lrsearch.store import Blob
 
 router = APIRouter(prefix="/v1/leases", tags=["leases"])
@@ -42,6 +43,7 @@ async def claim(body: Claim, request: Request, service: Running, _: WorkerKey) -
     while True:
         if await request.is_disconnected():
             return Response(status_code=status.HTTP_204_NO_CONTENT)
+        ring = service.bell.next_ring()
         lease = await run_in_threadpool(_claim, service, body)
         if lease is not None:
             service.changed()
@@ -49,7 +51,7 @@ async def claim(body: Claim, request: Request, service: Running, _: WorkerKey) -
         left = deadline - monotonic()
         if left <= 0.0:
             return Response(status_code=status.HTTP_204_NO_CONTENT)
-        await service.bell.wait(min(CLAIM_POLL_SECONDS, left))
+        await service.bell.wait(ring, min(CLAIM_POLL_SECONDS, left))
 
 
 @router.post("/{lease_id}/heartbeat")
@@ -64,14 +66,14 @@ def heartbeat(
     return reply
 
 
-@router.put("/{lease_id}/work/{work_id}/weights")
+@router.put(
+    "/{lease_id}/work/{work_id}/weights", openapi_extra=upload("The trial's safetensors file.")
+)
 async def upload_weights(
     lease_id: str, work_id: str, request: Request, service: Running, _: WorkerKey, token: Token
 ) -> UploadReply:
     """Upload a trial's weights, before its report; the body is the safetensors file itself."""
-    blob = await service.store.receive(request.stream(), service.settings.max_upload_bytes)
-    if blob.size_bytes == 0:
-        raise invalid_field("body", "is empty; send the safetensors file as the request's body")
+    blob = await receive_upload(request, service, "the safetensors file")
     await run_in_threadpool(_note_upload, service, lease_id, token, work_id, blob)
     return UploadReply(sha256=blob.sha256, size_bytes=blob.size_bytes)
 
@@ -96,8 +98,7 @@ def release(lease_id: str, service: Running, _: WorkerKey, token: Token) -> None
 
 
 def _claim(service: Service, body: Claim) -> Lease | None:
-    with service.database.write() as session:
-        return claim_lease(session, body, service.settings)
+    return claim_lease(service.database, body, service.settings)
 
 
 def _note_upload(service: Service, lease_id: str, token: str, work_id: str, blob: Blob) -> None:

@@ -1,20 +1,31 @@
 """Parameters and responses that several routes share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query
 from fastapi.responses import FileResponse
 
-from lrsearch.contract.base import Name
+from lrsearch.contract.base import Identifier, Name
 from lrsearch.errors import NotFoundError
 from lrsearch.store import BlobStore
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items on a page.")]
-Cursor = Annotated[
-    str | None, Query(max_length=100, description="`next_cursor` of the page before.")
-]
+Cursor = Annotated[Identifier | None, Query(description="`next_cursor` of the page before.")]
 NewName = Annotated[Name, Query(description="What to call it; unique.")]
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+def download(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of a route that answers with a file."""
+    return {200: {"description": description, "content": {media_type: BINARY}}}
+
+
+def upload(description: str) -> dict[str, Any]:
+    """The OpenAPI description of a route whose body is a file."""
+    content = {"application/octet-stream": BINARY}
+    return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
 def blob_response(

@@ -1,0 +1,32 @@
+"""Uploads: bodies that are streamed to the blob store, with limits of their own."""
+
+from fastapi import Request
+
+from lrsearch.api.service import Service
+from lrsearch.errors import invalid_field
+from lrsearch.store import Blob, upload_too_large
+
+
+async def receive_upload(request: Request, service: Service, what: str) -> Blob:
+    """Store the request's body.
+
+    Args:
+        request: has it.
+        service: takes it.
+        what: it should be, for the error of an empty one.
+
+    Raises:
+        TooLargeError: it is, or says that it is, larger than the settings allow; nothing is kept.
+        InvalidError: it is empty.
+        ClientDisconnect: it was cut off; nothing is kept.
+    """
+    limit = service.settings.max_upload_bytes
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise upload_too_large(limit)  # before the client has sent it all for nothing
+    blob = await service.store.receive(request.stream(), limit)
+    if blob.size_bytes == 0:
+        raise invalid_field(
+            "body", f"is empty; send {what} as the request's body (curl --data-binary @FILE)"
+        )
+    return blob

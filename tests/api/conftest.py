@@ -1,0 +1,88 @@
+"""Running services, and data sets in them."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import httpx
+import pytest
+
+from lrsearch.settings import Settings
+from tests.api.samples import silhouettes, zip_of
+from tests.api.serving import Api, serving
+
+Json = dict[str, Any]
+Upload = Callable[[Api, str, bytes], Json]
+
+
+@pytest.fixture
+def sqlite_settings(migrated_sqlite: Path, tmp_path: Path) -> Callable[..., Settings]:
+    """Makes settings of a service on SQLite that nothing has happened in."""
+
+    def settings(**changes: Any) -> Settings:
+        folder = tmp_path / "data"
+        shutil.copytree(migrated_sqlite, folder, dirs_exist_ok=True)
+        return Settings(data_dir=folder, **changes)
+
+    return settings
+
+
+@pytest.fixture
+def api(sqlite_settings: Callable[..., Settings]) -> Iterator[Api]:
+    """A service on SQLite of the test's own, without keys."""
+    with serving(sqlite_settings()) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def shared(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A service on SQLite for tests that leave nothing for others to stumble over.
+
+    It takes folders below `images`, uploads of 1 MiB, and has a data set `animals` that is ready:
+    3 labels of 20 images.
+    """
+    folder = tmp_path_factory.mktemp("shared") / "data"
+    shutil.copytree(migrated_sqlite, folder)
+    (folder / "images").mkdir()
+    settings = Settings(
+        data_dir=folder,
+        image_roots=[folder / "images"],
+        max_upload_bytes=1024 * 1024,
+        max_body_bytes=16 * 1024,
+    )
+    with serving(settings) as api:
+        uploaded(api, "animals", zip_of(silhouettes()))
+        yield api
+
+
+def uploaded(api: httpx.Client, name: str, archive: bytes) -> Json:
+    """A data set from an archive, validated."""
+    answer = api.post("/v1/datasets", params={"name": name}, content=archive)
+    assert answer.status_code == 202, answer.text
+    return validated(api, name)
+
+
+def validated(api: httpx.Client, name: str) -> Json:
+    """A data set as soon as it is ready or rejected."""
+    deadline = monotonic() + 30.0
+    while True:
+        data_set: Json = api.get(f"/v1/datasets/{name}").json()
+        if data_set["state"] != "validating":
+            return data_set
+        assert monotonic() < deadline, data_set
+
+
+def problem(answer: httpx.Response, status: int, code: str | None = None) -> Json:
+    """The problem that an answer states, checked for what every problem has."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: Json = answer.json()
+    assert set(body) == {"type", "title", "status", "detail", "code", "remedy", "errors", "paths"}
+    assert body["status"] == status
+    assert body["type"] == f"urn:lrsearch:problem:{body['code']}"
+    assert body["detail"]
+    if code is not None:
+        assert body["code"] == code, body
+    return body
