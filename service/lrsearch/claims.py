@@ -1,7 +1,8 @@
 """Claims: a worker asks for work and is given a lease.
 
 Choosing the work, reserving its budget and writing the lease are one transaction under the job's
-lock, so that nothing is given twice and no budget is overshot.
+lock, so that nothing is given twice and no budget is overshot. Each job that is looked at has a
+transaction of its own: one that waited for a second lock could wait for another of its kind.
 """
 
 import secrets
@@ -24,7 +25,7 @@ from lrsearch.contract.leases import (
 )
 from lrsearch.contract.rates import StageRates
 from lrsearch.data_sets import fingerprint_of
-from lrsearch.db.engine import database_now
+from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import (
     DataSetRow,
     JobRow,
@@ -43,7 +44,7 @@ from lrsearch.trials import forget_epochs, tell_ledger
 from lrsearch.workers import find_worker
 
 
-def claim_lease(session: Session, claim: Claim, settings: Settings) -> Lease | None:
+def claim_lease(database: Database, claim: Claim, settings: Settings) -> Lease | None:
     """A lease on the first work that there is for this worker, or None.
 
     Checks of checkpoints come first, then jobs by priority and age; all trials of a lease are of
@@ -52,23 +53,23 @@ def claim_lease(session: Session, claim: Claim, settings: Settings) -> Lease | N
     Raises:
         NotFoundError: the worker is not registered, code `worker_unknown`.
     """
-    worker = find_worker(session, claim.worker_id)
-    now = database_now(session)
-    worker.seen_at = now
-    work = _model_to_check(session)
-    if work is not None:
-        return _grant(session, worker, None, [work], now, settings)
-    busy = []
-    for job_id in _open_jobs(session, worker):
-        job = lock_job(session, job_id, skip_locked=True)
-        if job is None:
-            busy.append(job_id)
-        elif works := _take(session, job, worker, claim.max_trials):
-            return _grant(session, worker, job, works, now, settings)
-    for job_id in busy:  # another claim or a report held them for a moment
-        job = lock_job(session, job_id)
-        if job is not None and (works := _take(session, job, worker, claim.max_trials)):
-            return _grant(session, worker, job, works, now, settings)
+    with database.write() as session:
+        worker = find_worker(session, claim.worker_id)
+        worker.seen_at = database_now(session)
+        work = _model_to_check(session)
+        if work is not None:
+            return _grant(session, worker, None, [work], settings)
+        job_ids = _open_jobs(session, worker)
+    for skip_locked in (True, False):  # another claim or a report may hold some for a moment
+        busy = []
+        for job_id in job_ids:
+            with database.write() as session:
+                job = lock_job(session, job_id, skip_locked=skip_locked)
+                if job is None:
+                    busy.append(job_id)
+                elif works := _take(session, job, worker, claim.max_trials):
+                    return _grant(session, worker, job, works, settings)
+        job_ids = busy
     return None
 
 
@@ -131,10 +132,9 @@ def _grant(
     worker: WorkerRow,
     job: JobRow | None,
     works: list[WorkRow],
-    now: datetime,
     settings: Settings,
 ) -> Lease:
-    token = secrets.token_urlsafe(24)
+    token, now = secrets.token_urlsafe(24), database_now(session)
     lease = LeaseRow(
         id=new_id(),
         token_sha256=sha256(token.encode()).hexdigest(),

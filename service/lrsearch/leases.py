@@ -148,9 +148,9 @@ def release_lease(session: Session, lease_id: str, token: str) -> None:
 def expire_leases(session: Session, settings: Settings) -> int:
     """Put back the work of leases that were not kept alive; returns how many."""
     ids = session.scalars(
-        select(LeaseRow.id).where(
-            LeaseRow.state == "active", LeaseRow.expires_at < database_now(session)
-        )
+        select(LeaseRow.id)
+        .where(LeaseRow.state == "active", LeaseRow.expires_at < database_now(session))
+        .order_by(LeaseRow.job_id, LeaseRow.id)  # all replicas lock jobs in this order
     ).all()
     return sum(_expire(session, lease_id, settings) for lease_id in ids)
 
