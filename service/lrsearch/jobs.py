@@ -4,10 +4,11 @@ from datetime import timedelta
 from hashlib import sha256
 
 from sqlalchemy import exists, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from lrsearch.contract.datasets import DataSetStatistics
-from lrsearch.contract.events import JobFinished
+from lrsearch.contract.events import JobFinished, TrialFinished
 from lrsearch.contract.jobs import Best, Job, JobRequest, JobState, Spent
 from lrsearch.contract.pages import Page
 from lrsearch.contract.protocols import is_finite
@@ -53,14 +54,7 @@ def submit_job(
         ConflictError: the key was used for another request, or something is not ready.
     """
     digest = sha256(request.model_dump_json().encode()).hexdigest()
-    if idempotency_key is not None and (earlier := _replayed(session, principal, idempotency_key)):
-        if earlier.request_sha256 != digest:
-            raise ConflictError(
-                detail=f"Idempotency key {idempotency_key!r} was used for another request, "
-                f"which made job {earlier.id}.",
-                remedy="Send the same body again, or choose a new key.",
-                code="idempotency_conflict",
-            )
+    if earlier := _replayed(session, principal, idempotency_key, digest):
         return job_as_contract(session, earlier), False
     data_set = require_ready_data_set(find_data_set(session, request.data_set, "data_set"))
     source_model = require_ready_source_model(
@@ -93,8 +87,13 @@ def submit_job(
         last_event=0,
         created_at=database_now(session),
     )
-    session.add(job)
-    session.flush()
+    try:
+        with session.begin_nested():
+            session.add(job)
+    except IntegrityError:  # the same key came at the same moment
+        if earlier := _replayed(session, principal, idempotency_key, digest):
+            return job_as_contract(session, earlier), False
+        raise
     add_trial(session, job, 0, baseline_point(request.protocol), BASELINE, baseline=True)
     tell_ledger(session, job)
     return job_as_contract(session, job), True
@@ -180,6 +179,13 @@ def cancel_trials(session: Session, job: JobRow, reason: str, *, running: bool =
         trial.state, trial.reason, trial.finished_at = "cancelled", reason, now
         job.trials_finished += 1
         session.execute(update(WorkRow).where(WorkRow.id == trial.id).values(state="done"))
+        append_event(
+            session,
+            job,
+            TrialFinished(
+                trial=trial.number, state="cancelled", reason=reason, val_top1=None, best=False
+            ),
+        )
         tell_ledger(session, job, trial)
 
 
@@ -235,12 +241,25 @@ def job_as_contract(session: Session, row: JobRow) -> Job:
     )
 
 
-def _replayed(session: Session, principal: Principal, key: str) -> JobRow | None:
-    return session.scalar(
+def _replayed(
+    session: Session, principal: Principal, key: str | None, request_sha256: str
+) -> JobRow | None:
+    """The job that the idempotency key made before."""
+    if key is None:
+        return None
+    earlier = session.scalar(
         select(JobRow).where(
             JobRow.owner_key == (principal.key_id or ""), JobRow.idempotency_key == key
         )
     )
+    if earlier is not None and earlier.request_sha256 != request_sha256:
+        raise ConflictError(
+            detail=f"Idempotency key {key!r} was used for another request, "
+            f"which made job {earlier.id}.",
+            remedy="Send the same body again, or choose a new key.",
+            code="idempotency_conflict",
+        )
+    return earlier
 
 
 def _check_splits(request: JobRequest, data_set: DataSetRow) -> int:
