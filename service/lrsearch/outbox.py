@@ -18,14 +18,24 @@ from lrsearch.trials import trials_as_contract, trials_of
 log = structlog.get_logger(__name__)
 
 MAX_ATTEMPTS = 10
-"""Failures after which an entry is given up, so that one bad study does not block the rest."""
+"""Failures after which an entry is set aside, so that it does not hold up the rest of its job."""
 
 
 def drain_outbox(database: Database, ledger: Ledger) -> int:
     """Tell the ledger all that waits; returns how many entries that were."""
     with database.read() as session:
-        jobs = session.scalars(select(OutboxRow.job_id).distinct()).all()
+        jobs = session.scalars(
+            select(OutboxRow.job_id).where(OutboxRow.attempts < MAX_ATTEMPTS).distinct()
+        ).all()
     return sum(_drain_job(database, ledger, job_id) for job_id in jobs)
+
+
+def retry_set_aside(database: Database) -> None:
+    """Have what was set aside told again: a ledger that was away may be back."""
+    with database.write() as session:
+        session.execute(
+            update(OutboxRow).where(OutboxRow.attempts >= MAX_ATTEMPTS).values(attempts=0)
+        )
 
 
 def _drain_job(database: Database, ledger: Ledger, job_id: str) -> int:
@@ -36,8 +46,13 @@ def _drain_job(database: Database, ledger: Ledger, job_id: str) -> int:
                 _tell(database, ledger, entry)
             except Exception:
                 log.exception("the ledger could not be told", job=job_id, attempts=entry.attempts)
-                if entry.attempts < MAX_ATTEMPTS:
-                    return told
+                with database.write() as session:
+                    session.execute(
+                        update(OutboxRow)
+                        .where(OutboxRow.id == entry.id)
+                        .values(attempts=OutboxRow.attempts + 1)
+                    )
+                return told
             with database.write() as session:
                 session.execute(delete(OutboxRow).where(OutboxRow.id == entry.id))
             told += 1
@@ -45,13 +60,13 @@ def _drain_job(database: Database, ledger: Ledger, job_id: str) -> int:
 
 
 def _next_entry(database: Database, job_id: str) -> OutboxRow | None:
-    with database.write() as session:
-        entry = session.scalar(
-            select(OutboxRow).where(OutboxRow.job_id == job_id).order_by(OutboxRow.id).limit(1)
+    with database.read() as session:
+        return session.scalar(
+            select(OutboxRow)
+            .where(OutboxRow.job_id == job_id, OutboxRow.attempts < MAX_ATTEMPTS)
+            .order_by(OutboxRow.id)
+            .limit(1)
         )
-        if entry is not None:
-            entry.attempts += 1  # noted first: after a crash we look for what we may have written
-        return entry
 
 
 def _tell(database: Database, ledger: Ledger, entry: OutboxRow) -> None:
@@ -62,7 +77,7 @@ def _tell(database: Database, ledger: Ledger, entry: OutboxRow) -> None:
         job = job_as_contract(session, session.get_one(JobRow, entry.job_id))
         row = session.get_one(TrialRow, entry.trial_id)
         trial = trials_as_contract(session, [row])[0]
-    ledger_id = ledger.mirror_trial(job, trial, row.ledger_id, retry=entry.attempts > 1)
+    ledger_id = ledger.mirror_trial(job, trial, row.ledger_id)
     if ledger_id != row.ledger_id:
         with database.write() as session:
             session.execute(

@@ -9,7 +9,6 @@ from threading import Lock
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import Trial as OptunaTrial
 from optuna.trial import TrialState, create_trial
 from optuna_dashboard import save_note, save_plotly_graph_object
 from sqlalchemy import URL
@@ -53,20 +52,20 @@ class Ledger:
         self._studies: dict[str, optuna.Study] = {}  # loading one anew costs seconds when it is big
         self._lock = Lock()
 
-    def mirror_trial(self, job: Job, trial: Trial, ledger_id: int | None, *, retry: bool) -> int:
+    def mirror_trial(self, job: Job, trial: Trial, ledger_id: int | None) -> int:
         """Bring the study's entry of a trial up to date.
 
         Args:
             job: the trial's job.
             trial: what our tables say.
-            ledger_id: Optuna's id of the entry; None where there is none yet.
-            retry: whether an earlier call may have made an entry without our noting its id.
+            ledger_id: Optuna's id of the entry; None where none is noted, though an earlier call
+                that was cut off may have made one.
 
         Returns:
             Optuna's id of the entry.
         """
         study = self._study(job)
-        if ledger_id is None and retry:
+        if ledger_id is None:
             ledger_id = _find(study, trial)
         if ledger_id is None:
             ledger_id = self._create(study, job, trial)
@@ -112,17 +111,18 @@ class Ledger:
         return self.storage.create_new_trial(study._study_id, entry)
 
     def _finish(self, study: optuna.Study, ledger_id: int, number: int, trial: Trial) -> None:
-        entry = OptunaTrial(study, ledger_id)
         for metrics in trial.curve:
-            entry.report(metrics.val_top1, step=metrics.epoch)
-        entry.set_user_attr("state", trial.state)
-        entry.set_user_attr("seconds", round(trial.seconds, 3))
-        if trial.worker:
-            entry.set_user_attr("worker", trial.worker)
-        if trial.reason:
-            entry.set_user_attr("reason", trial.reason)
-        if trial.val_loss is not None:
-            entry.set_user_attr("val_loss", trial.val_loss)
+            self.storage.set_trial_intermediate_value(ledger_id, metrics.epoch, metrics.val_top1)
+        attributes = {
+            "state": trial.state,
+            "seconds": round(trial.seconds, 3),
+            "worker": trial.worker,
+            "reason": trial.reason,
+            "val_loss": trial.val_loss,
+        }
+        for name, value in attributes.items():
+            if value is not None:
+                self.storage.set_trial_user_attr(ledger_id, name, value)
         study.tell(number, values=trial.val_top1, state=_STATES[trial.state])
 
 
