@@ -16,15 +16,15 @@ from lrsearch.data_sets import validate_next
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import DataSetRow, SourceModelRow, TrialRow, WorkRow
 from lrsearch.leases import expire_leases
-from lrsearch.outbox import drain_outbox
+from lrsearch.outbox import drain_outbox, retry_set_aside
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
 
 log = structlog.get_logger(__name__)
 
-COLLECT_SECONDS = 600.0
-"""How often unreferenced blobs are looked for."""
+TIDY_SECONDS = 600.0
+"""How often unreferenced blobs are removed, and the ledger is told again what it would not take."""
 
 
 class Housekeeping:
@@ -37,7 +37,7 @@ class Housekeeping:
         self._store, self._ledger = store, ledger
         self._stop = threading.Event()
         self._wake = {name: threading.Event() for name in ("keep", "validate")}
-        self._next_collection = 0.0
+        self._next_tidying = 0.0
         self._threads = [
             threading.Thread(target=self._loop, args=("keep", self._keep), name="housekeeping"),
             threading.Thread(target=self._loop, args=("validate", self._validate), name="validate"),
@@ -76,10 +76,11 @@ class Housekeeping:
             expired = expire_leases(session, self._settings)
         if expired:
             log.info("leases expired", leases=expired)
-        drain_outbox(self._database, self._ledger)
-        if monotonic() >= self._next_collection:
-            self._next_collection = monotonic() + COLLECT_SECONDS
+        if monotonic() >= self._next_tidying:
+            self._next_tidying = monotonic() + TIDY_SECONDS
+            retry_set_aside(self._database)
             collect_garbage(self._database, self._store, self._settings)
+        drain_outbox(self._database, self._ledger)
 
     def _validate(self) -> None:
         while not self._stop.is_set() and validate_next(
@@ -90,14 +91,14 @@ class Housekeeping:
 
 def collect_garbage(database: Database, store: BlobStore, settings: Settings) -> int:
     """Remove old blobs that no row refers to; returns the bytes."""
-    columns = (
-        DataSetRow.upload_sha256,
-        DataSetRow.content_sha256,
-        SourceModelRow.weights_sha256,
-        TrialRow.weights_sha256,
-        WorkRow.upload_sha256,
+    references = (
+        select(DataSetRow.upload_sha256),
+        select(DataSetRow.content_sha256),
+        select(SourceModelRow.weights_sha256),
+        select(TrialRow.weights_sha256),
+        select(WorkRow.upload_sha256).where(WorkRow.state == "leased"),
     )
     with database.read() as session:
-        rows = session.scalars(union(*(select(c).where(c.is_not(None)) for c in columns)))
+        rows = session.scalars(union(*references))
         referenced = {sha256 for sha256 in rows if sha256 is not None}
     return store.collect(referenced, settings.blob_grace_seconds)
