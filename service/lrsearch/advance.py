@@ -4,6 +4,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from lrsearch.contract.leases import FinalReport
+from lrsearch.contract.protocols import is_finite
 from lrsearch.db.tables import JobRow, TrialRow, WorkRow
 from lrsearch.jobs import end_job, request_of
 from lrsearch.results import MINIMUM_TEST_IMAGES, build_result
@@ -84,12 +85,10 @@ def advance(session: Session, job: JobRow) -> None:
     if any(trial.state in UNFINISHED for trial in trials):
         return
     if not job.exhausted:
-        request = request_of(job)
-        assert request.strategy is not None
+        protocol = request_of(job).protocol
         tried = [_tried(trial) for trial in trials]
         job.exhausted = not allowance_of(session, job).now or (
-            request.strategy == "exhaustive"
-            and propose(request.protocol, "exhaustive", tried, 0, len(trials)) is None
+            is_finite(protocol) and propose(protocol, "exhaustive", tried, 0, len(trials)) is None
         )
         if not job.exhausted:
             return
@@ -115,8 +114,4 @@ def complete(session: Session, job: JobRow, final: FinalReport | None) -> None:
 
 
 def _tried(trial: TrialRow) -> Tried:
-    return Tried(
-        point=trial.point,
-        val_top1=trial.val_top1,
-        running=trial.state in UNFINISHED,
-    )
+    return Tried(point=trial.point, state=trial.state, val_top1=trial.val_top1)

@@ -10,10 +10,12 @@ that it can be repeated.
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
+from typing import Final
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import TrialState as OptunaState
 
 from lrsearch.contract.jobs import Strategy
 from lrsearch.contract.protocols import Point, Protocol, is_finite
@@ -29,13 +31,26 @@ ATTEMPTS_AT_A_NEW_POINT = 20
 """How often a sampler may repeat a point of a grid before the first untried one is taken."""
 
 
+_SEEN_AS: Final[dict[str, OptunaState]] = {
+    "waiting": OptunaState.RUNNING,
+    "running": OptunaState.RUNNING,
+    "complete": OptunaState.COMPLETE,
+    # Rates that did badly: TPE keeps away from them, though they have no score.
+    "pruned": OptunaState.PRUNED,
+    "diverged": OptunaState.PRUNED,
+    # Says nothing of the rates.
+    "failed": OptunaState.FAIL,
+    "cancelled": OptunaState.FAIL,
+}
+
+
 @dataclass(frozen=True)
 class Tried:
     """A trial that exists: its point, and its accuracy once it is known."""
 
     point: Point
+    state: str  # contract.trials.TrialState
     val_top1: float | None
-    running: bool
 
 
 def propose(
@@ -87,16 +102,17 @@ def _ask(
         point = dict(trial.params)
         if protocol.rates(point) not in seen:
             break
-        study.tell(trial, state=TrialState.FAIL)
+        study.tell(trial, state=OptunaState.FAIL)
     return point
 
 
 def _frozen(trial: Tried, space: Space) -> FrozenTrial:
-    if trial.running:
-        return create_trial(state=TrialState.RUNNING, params=trial.point, distributions=space)
-    if trial.val_top1 is None:  # diverged or failed: the sampler may not score it, nor forget it
-        return create_trial(state=TrialState.FAIL, params=trial.point, distributions=space)
-    return create_trial(value=trial.val_top1, params=trial.point, distributions=space)
+    return create_trial(
+        state=_SEEN_AS[trial.state],
+        value=trial.val_top1,
+        params=trial.point,
+        distributions=space,
+    )
 
 
 def _sampler(strategy: Strategy, seed: int) -> BaseSampler:
