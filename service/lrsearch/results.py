@@ -119,17 +119,23 @@ def _verdict(
     if winner.trial == baseline.trial:
         return "The baseline itself is the best: nothing that was tried beats a frozen network."
     if p_value is None:
+        if gain == 0.0:
+            return (
+                f"No gain: trial {winner.trial} is as accurate as the baseline on validation "
+                "images; only its loss is lower."
+            )
         return (
-            f"Trial {winner.trial} beats the baseline by {gain:+.1f} points on validation images; "
+            f"Trial {winner.trial} beats the baseline by {gain:.1f} points on validation images; "
             "too few images are left for a test, so this flatters it."
         )
-    if p_value >= SIGNIFICANCE or gain <= 0.0:
+    if p_value >= SIGNIFICANCE:
         return (
             f"No reliable gain: trial {winner.trial} differs from the baseline by {gain:+.1f} "
             f"points on the test images, which may be chance (p = {p_value:.2g})."
         )
+    what = "beats" if gain > 0.0 else "loses to"
     return (
-        f"Trial {winner.trial} beats the baseline by {gain:+.1f} points on images that chose "
+        f"Trial {winner.trial} {what} the baseline by {abs(gain):.1f} points on images that chose "
         f"nothing (p = {p_value:.2g})."
     )
 
