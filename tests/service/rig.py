@@ -1,0 +1,243 @@
+"""A service without HTTP: submits jobs and plays the workers, every call a transaction."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+
+from lrsearch import events, jobs, leases, trials, workers
+from lrsearch.claims import claim_lease
+from lrsearch.contract.datasets import DataSetStatistics, LabelCount, Spread
+from lrsearch.contract.events import Event
+from lrsearch.contract.jobs import Job, JobRequest
+from lrsearch.contract.leases import (
+    Claim,
+    Directive,
+    Epoch,
+    FinalReport,
+    Heartbeat,
+    HeartbeatReply,
+    Lease,
+    Report,
+    ReportReply,
+    TestScore,
+    TrialReport,
+    TrialWork,
+    Work,
+)
+from lrsearch.contract.recipes import Recipe
+from lrsearch.contract.results import Result
+from lrsearch.contract.trials import EpochMetrics, Trial
+from lrsearch.contract.workers import Device, DeviceKind, WorkerRegistration
+from lrsearch.db.engine import Database, database_now
+from lrsearch.db.tables import DataSetRow, LeaseRow
+from lrsearch.ids import new_id
+from lrsearch.keys import NOBODY
+from lrsearch.results import get_result
+from lrsearch.settings import Settings
+
+EPOCHS = 2
+"""Of the recipe, where a test says nothing else."""
+
+TEST_IMAGES = 60
+"""Of the data set `animals`."""
+
+
+class Rig:
+    """A service whose data set `animals` (3 labels of 100 images) is ready."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self.database, self.settings = database, settings
+        self.add_data_set("animals", images_per_label=100)
+
+    def add_data_set(self, name: str, images_per_label: int) -> None:
+        """A data set of 3 labels that is ready."""
+        spread = Spread(min=images_per_label, median=images_per_label, max=images_per_label)
+        side = Spread(min=32, median=32, max=32)
+        statistics = DataSetStatistics(
+            labels=[
+                LabelCount(label=label, images=images_per_label, distinct=images_per_label)
+                for label in ("cat", "cow", "dog")
+            ],
+            images=3 * images_per_label,
+            distinct_images=3 * images_per_label,
+            duplicates_within_label=0,
+            images_per_label=spread,
+            widths=side,
+            heights=side,
+            modes={"RGB": 3 * images_per_label},
+            formats={"PNG": 3 * images_per_label},
+            bytes=3000 * images_per_label,
+        )
+        with self.database.write() as session:
+            session.add(
+                DataSetRow(
+                    id=new_id(),
+                    name=name,
+                    state="ready",
+                    problems=[],
+                    progress_done=3 * images_per_label,
+                    fingerprint=sha256(name.encode()).hexdigest(),
+                    content_sha256=sha256(name.encode()).hexdigest(),
+                    content_bytes=3000 * images_per_label,
+                    statistics=statistics.model_dump(mode="json"),
+                    created_at=database_now(session),
+                )
+            )
+
+    def submit(self, *, epochs: int = EPOCHS, key: str | None = None, **request: Any) -> Job:
+        """A job on `animals`, where `request` names no other data set."""
+        wanted = JobRequest(
+            **{"data_set": "animals", "source_model": "random", **request},
+            recipe=Recipe(epochs=epochs),
+        )
+        with self.database.write() as session:
+            return jobs.submit_job(session, wanted, NOBODY, key)[0]
+
+    def cancel(self, job: Job) -> Job:
+        with self.database.write() as session:
+            return jobs.cancel_job(session, job.id)
+
+    def worker(self, kind: DeviceKind = "cpu", name: str = "worker") -> str:
+        """Id of a new worker."""
+        registration = WorkerRegistration(name=name, device=Device(kind=kind, name="made up"))
+        with self.database.write() as session:
+            return workers.register_worker(session, registration).id
+
+    def try_claim(self, worker: str | None = None, max_trials: int = 1) -> Lease | None:
+        claim = Claim(worker_id=worker or self.worker(), max_trials=max_trials)
+        return claim_lease(self.database, claim, self.settings)
+
+    def claim(self, worker: str | None = None, max_trials: int = 1) -> Lease:
+        """A lease, where there must be work for the worker (or for a new one)."""
+        lease = self.try_claim(worker, max_trials)
+        assert lease is not None
+        return lease
+
+    def beat(
+        self, lease: Lease, val_top1s: Sequence[float] = (), work: Work | None = None
+    ) -> Directive:
+        """A heartbeat with all epochs of the one trial so far; returns the directive for it."""
+        work = work or lease.work[0]
+        return self.heartbeat(lease, {work.id: val_top1s}).directives[work.id]
+
+    def heartbeat(self, lease: Lease, curves: dict[str, Sequence[float]]) -> HeartbeatReply:
+        """A heartbeat with all epochs so far of each piece of work."""
+        beat = Heartbeat(
+            epochs=[
+                Epoch(work_id=work_id, metrics=metrics)
+                for work_id, values in curves.items()
+                for metrics in curve(*values)
+            ]
+        )
+        with self.database.write() as session:
+            return leases.heartbeat(session, lease.id, lease.token, beat, self.settings)
+
+    def upload(self, lease: Lease, work: Work, content: str = "") -> str:
+        """SHA-256 of weights that are noted as uploaded."""
+        digest = sha256(f"{work.id}{content}".encode()).hexdigest()
+        with self.database.write() as session:
+            leases.note_upload(session, lease.id, lease.token, work.id, digest)
+        return digest
+
+    def report(self, lease: Lease, work: Work, report: Report) -> ReportReply:
+        with self.database.write() as session:
+            return leases.report_work(session, lease.id, lease.token, work.id, report)
+
+    def end(self, lease: Lease, outcome: str, *values: float, seconds: float = 1.0) -> ReportReply:
+        """Report that the lease's one trial ended early, after a curve of these accuracies."""
+        report = TrialReport(
+            outcome=outcome, reason=f"it {outcome}", curve=curve(*values), seconds=seconds
+        )
+        return self.report(lease, lease.work[0], report)
+
+    def complete(
+        self,
+        lease: Lease,
+        val_top1: float,
+        val_loss: float = 1.0,
+        seconds: float = 1.0,
+        work: Work | None = None,
+    ) -> TrialReport:
+        """Upload weights and report a complete trial; returns the report."""
+        work = work or lease.work[0]
+        assert lease.task is not None
+        report = TrialReport(
+            outcome="complete",
+            curve=curve(*[val_top1] * lease.task.recipe.epochs, val_loss=val_loss),
+            seconds=seconds,
+            weights_sha256=self.upload(lease, work),
+        )
+        self.report(lease, work, report)
+        return report
+
+    def release(self, lease: Lease) -> None:
+        with self.database.write() as session:
+            leases.release_lease(session, lease.id, lease.token)
+
+    def pass_time(self, lease: Lease, seconds: float) -> None:
+        """Let the lease grow older, as if no heartbeat had come for so long."""
+        with self.database.write() as session:
+            row = session.get_one(LeaseRow, lease.id)
+            row.expires_at -= timedelta(seconds=seconds)
+
+    def expire_leases(self) -> int:
+        with self.database.write() as session:
+            return leases.expire_leases(session, self.settings)
+
+    def lose(self, lease: Lease) -> None:
+        """The worker dies: its lease expires."""
+        self.pass_time(lease, self.settings.lease_seconds + 1.0)
+        assert self.expire_leases() == 1
+
+    def run(
+        self, accuracy: Callable[[TrialWork], float] = lambda work: 0.5, max_trials: int = 1
+    ) -> None:
+        """Play one worker until there is nothing left to do."""
+        worker = self.worker()
+        while (lease := self.try_claim(worker, max_trials)) is not None:
+            for work in lease.work:
+                if isinstance(work, TrialWork):
+                    self.complete(lease, accuracy(work), work=work)
+                else:
+                    self.report(lease, work, final_report())
+
+    def job(self, job: Job) -> Job:
+        with self.database.read() as session:
+            return jobs.job_as_contract(session, jobs.find_job(session, job.id))
+
+    def trials(self, job: Job) -> list[Trial]:
+        """By number."""
+        with self.database.read() as session:
+            return trials.list_trials(session, jobs.find_job(session, job.id), None, 10_000).items
+
+    def events(self, job: Job, after: int = 0) -> list[Event]:
+        with self.database.read() as session:
+            return events.events_after(session, job.id, after, limit=100_000)
+
+    def result(self, job: Job) -> Result:
+        with self.database.read() as session:
+            return get_result(jobs.find_job(session, job.id))
+
+
+def curve(*val_top1s: float, val_loss: float = 1.0) -> list[EpochMetrics]:
+    """A learning curve."""
+    return [
+        EpochMetrics(epoch=i, train_loss=1.0, val_loss=val_loss, val_top1=val_top1, seconds=0.5)
+        for i, val_top1 in enumerate(val_top1s, start=1)
+    ]
+
+
+def final_report(
+    winner: int = 50, baseline: int | None = 40, only_winner: int = 12, only_baseline: int = 2
+) -> FinalReport:
+    """Test scores, out of `TEST_IMAGES`."""
+    return FinalReport(
+        winner=TestScore(images=TEST_IMAGES, correct=winner, loss=0.5),
+        baseline=None
+        if baseline is None
+        else TestScore(images=TEST_IMAGES, correct=baseline, loss=0.7),
+        only_winner_correct=only_winner,
+        only_baseline_correct=only_baseline,
+        seconds=1.0,
+    )

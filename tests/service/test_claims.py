@@ -1,0 +1,221 @@
+"""Claims: who gets which work, each piece once."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import TypeVar
+
+import pytest
+
+from lrsearch.contract.budgets import Budget
+from lrsearch.contract.leases import FinalWork, Lease, TrialWork
+from lrsearch.contract.protocols import Graduated, LastLayer, LogRange
+from lrsearch.contract.rates import StageRates
+from lrsearch.contract.workers import DeviceKind
+from lrsearch.errors import NotFoundError
+from tests.service.rig import Rig, final_report
+
+THREADS = 8
+
+Result = TypeVar("Result")
+
+
+def test_the_baseline_is_trial_0_and_claimed_first(rig: Rig) -> None:
+    job = rig.submit()
+    [work] = rig.claim(max_trials=4).work
+    assert isinstance(work, TrialWork)
+    assert (work.number, work.baseline) == (0, True)
+    assert work.rates == StageRates.of(inner=0.0, head=0.01)
+    assert rig.trials(job)[0].state == "running"
+
+
+def test_a_lease_tells_all_that_the_trial_needs(rig: Rig) -> None:
+    job = rig.submit(images_per_label=7, epochs=3)
+    lease = rig.claim()
+    assert lease.task is not None
+    assert lease.task.job_id == job.id
+    assert lease.task.data_set_id == job.data_set_id
+    assert lease.task.source_model.name == "random"
+    assert lease.task.images_per_label == 7
+    assert lease.task.recipe == job.request.recipe
+    assert lease.heartbeat_seconds < lease.lease_seconds == rig.settings.lease_seconds
+
+
+def test_each_trial_is_given_to_one_worker(rig: Rig) -> None:
+    rig.submit(protocol=LastLayer(ll=[0.02, 0.05]))
+    assert [_numbers(rig.claim()) for _ in range(3)] == [[0], [1], [2]]
+    assert rig.try_claim() is None
+
+
+def test_a_lease_holds_up_to_the_wanted_trials_of_one_job(rig: Rig) -> None:
+    jobs = [rig.submit(), rig.submit()]
+    worker = rig.worker()
+    rig.complete(rig.claim(worker), 0.5)
+    lease = rig.claim(worker, max_trials=4)
+    assert _numbers(lease) == [1, 2, 3, 4]
+    assert lease.task is not None
+    assert lease.task.job_id == jobs[0].id
+
+
+def test_a_job_keeps_to_the_kind_of_device_of_its_first_trial(rig: Rig) -> None:
+    rig.submit()
+    cpu, cuda = rig.worker("cpu"), rig.worker("cuda")
+    rig.complete(rig.claim(cuda), 0.5)
+    assert rig.try_claim(cpu) is None
+    assert _numbers(rig.claim(cuda)) == [1]
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_a_job_that_names_a_device_waits_for_it(rig: Rig, kind: DeviceKind) -> None:
+    job = rig.submit(device=kind)
+    for other in {"cpu", "cuda", "mps"} - {kind}:
+        assert rig.try_claim(rig.worker(other)) is None  # type: ignore[arg-type]  # a set of str
+    assert kind in str(rig.job(job).reason)
+    assert _numbers(rig.claim(rig.worker(kind))) == [0]
+
+
+def test_higher_priority_goes_first_then_age(rig: Rig) -> None:
+    old, young = rig.submit(name="old"), rig.submit(name="young")
+    urgent = rig.submit(name="urgent", priority=5)
+    idle = rig.submit(name="idle", priority=-5)
+    order = [_job(rig.claim()) for _ in range(4)]
+    # The urgent job's other trials go before the baselines of the rest.
+    assert order == [urgent.id] * 4
+    rig.cancel(urgent)
+    rig.cancel(old)
+    assert _job(rig.claim()) == young.id
+    rig.cancel(young)
+    assert _job(rig.claim()) == idle.id
+
+
+def test_what_was_put_back_goes_before_new_proposals(rig: Rig) -> None:
+    rig.submit()
+    rig.complete(rig.claim(), 0.5)
+    rig.release(rig.claim())
+    assert _numbers(rig.claim()) == [1]
+
+
+def test_a_claim_shows_that_the_worker_is_there(rig: Rig) -> None:
+    job = rig.submit()
+    assert "no worker is there" in str(rig.job(job).reason)
+    rig.submit(priority=1)
+    rig.claim()
+    assert rig.job(job).reason == "waiting for a free worker"
+
+
+def test_an_unknown_worker_must_register(rig: Rig) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        rig.try_claim("018f0000-0000-7000-8000-000000000000")
+    assert caught.value.code == "worker_unknown"
+
+
+def test_the_final_test_comes_alone(rig: Rig) -> None:
+    rig.submit(protocol=LastLayer(ll=[0.02]))
+    for _ in range(2):
+        rig.complete(rig.claim(), 0.5)
+    [work] = rig.claim(max_trials=8).work
+    assert isinstance(work, FinalWork)
+
+
+def test_workers_that_claim_at_once_get_every_trial_exactly_once(rig: Rig) -> None:
+    scales = [0.1 * i for i in range(1, 25)]
+    jobs = [rig.submit(protocol=Graduated(scale=scales)) for _ in range(2)]
+    given = _claim_at_once(rig)
+    assert given == Counter((job.id, number) for job in jobs for number in range(25))
+
+
+def test_workers_that_claim_at_once_do_not_overshoot_the_trials(rig: Rig) -> None:
+    scale = LogRange(low=0.1, high=10.0)
+    job = rig.submit(protocol=Graduated(scale=scale), strategy="random", budget=Budget(trials=23))
+    assert _claim_at_once(rig) == Counter((job.id, number) for number in range(1 + 23))
+    assert rig.job(job).spent.trials == 23
+
+
+def test_workers_that_run_at_once_do_not_overshoot_the_epochs(rig: Rig) -> None:
+    scales = [0.1 * i for i in range(1, 101)]
+    job = rig.submit(protocol=Graduated(scale=scales), budget=Budget(epochs=24), epochs=5)
+
+    def work(worker: str) -> None:
+        while (lease := rig.try_claim(worker)) is not None:
+            [piece] = lease.work
+            if isinstance(piece, FinalWork):
+                rig.report(lease, piece, final_report())
+            elif isinstance(piece, TrialWork) and piece.number % 3 == 1:
+                rig.end(lease, "pruned", 0.1)
+            else:
+                rig.complete(lease, 0.5)
+            assert rig.job(job).spent.epochs <= 24
+
+    _at_once(rig, work)
+    assert rig.job(job).state == "complete"
+    ran = sum(len(trial.curve) for trial in rig.trials(job) if not trial.baseline)
+    assert 24 - 5 < ran == rig.job(job).spent.epochs <= 24
+    # What the pruned trials gave back has paid for others.
+    assert len(rig.trials(job)) - 1 > 24 // 5
+
+
+def test_workers_that_run_at_once_do_not_overshoot_the_seconds(rig: Rig) -> None:
+    scales = [0.1 * i for i in range(1, 101)]
+    job = rig.submit(protocol=Graduated(scale=scales), budget=Budget(seconds=100.0))
+
+    def work(worker: str) -> None:
+        while (lease := rig.try_claim(worker)) is not None:
+            [piece] = lease.work
+            if isinstance(piece, FinalWork):
+                rig.report(lease, piece, final_report())
+                continue
+            assert isinstance(piece, TrialWork)
+            assert piece.seconds_limit is not None
+            if piece.seconds_limit < 10.0:
+                rig.end(lease, "pruned", 0.1, seconds=piece.seconds_limit)
+            else:
+                rig.complete(lease, 0.5, seconds=10.0)
+
+    _at_once(rig, work)
+    assert rig.job(job).state == "complete"
+    assert 80.0 < rig.job(job).spent.seconds <= 100.0
+
+
+def test_claims_and_reports_at_once_do_not_block_each_other(rig: Rig) -> None:
+    jobs = [rig.submit(protocol=LastLayer(ll=[0.02, 0.03, 0.05]), priority=i) for i in range(4)]
+
+    def work(worker: str) -> None:
+        while (lease := rig.try_claim(worker, max_trials=2)) is not None:
+            for piece in lease.work:
+                if isinstance(piece, FinalWork):
+                    rig.report(lease, piece, final_report())
+                    continue
+                rig.heartbeat(lease, {piece.id: [0.4]})
+                rig.complete(lease, 0.5, work=piece)
+
+    _at_once(rig, work)
+    assert {rig.job(job).state for job in jobs} == {"complete"}
+
+
+def _claim_at_once(rig: Rig) -> Counter[tuple[str, int]]:
+    """How often each trial (job, number) was given out, until nothing was left."""
+
+    def work(worker: str) -> list[tuple[str, int]]:
+        given = []
+        while (lease := rig.try_claim(worker, max_trials=2)) is not None:
+            given += [(_job(lease), number) for number in _numbers(lease)]
+        return given
+
+    return Counter(chain.from_iterable(_at_once(rig, work)))
+
+
+def _at_once(rig: Rig, work: Callable[[str], Result]) -> list[Result]:
+    """What `THREADS` workers gave that worked at the same time."""
+    workers = [rig.worker() for _ in range(THREADS)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(work, workers))
+
+
+def _numbers(lease: Lease) -> list[int]:
+    return [work.number for work in lease.work if isinstance(work, TrialWork)]
+
+
+def _job(lease: Lease) -> str:
+    assert lease.task is not None
+    return lease.task.job_id
