@@ -9,21 +9,20 @@ import torch
 import typer
 from rich.console import Console
 
+from lrsearch_worker.commands.models import app as models
+from lrsearch_worker.commands.run import run_command
 from lrsearch_worker.networks.resnet27 import Norm
 from lrsearch_worker.pretrain import Output, Training, pretrain
 from lrsearch_worker.pretrain_progress import PretrainProgress
 from lrsearch_worker.schedule import Schedule
 
 app = typer.Typer(no_args_is_help=True, help="Finetunes for lrsearch, and makes source models.")
+app.command("run")(run_command)
+app.add_typer(models, name="models")
 
 Device = Literal["cpu", "cuda", "mps"]
 
 _DEFAULT = Training()
-
-
-@app.callback()
-def _commands() -> None:
-    """Keeps the commands' names even while there is one alone."""
 
 
 @app.command("pretrain")

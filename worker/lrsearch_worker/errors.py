@@ -40,3 +40,7 @@ class StoppedError(Exception):
 
 class DamagedError(Exception):
     """Content whose hash is not the one it was asked for by."""
+
+
+class DeviceLostError(Exception):
+    """The device fails at everything after an error; only a new process can use it again."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -82,8 +82,11 @@ class Finetune:
                 "and needs whole batches; freeze its stages or leave micro_batch out"
             )
 
-    def epochs(self) -> Iterator[EpochMetrics]:
+    def epochs(self, check: Callable[[], None] = lambda: None) -> Iterator[EpochMetrics]:
         """Train and yield after each epoch; a caller may stop at any.
+
+        Args:
+            check: Called before each step; what it raises ends the training.
 
         Raises:
             DivergedError: The loss is no longer finite.
@@ -92,7 +95,7 @@ class Finetune:
         for epoch in range(self.task.recipe.epochs):
             started = time.perf_counter()
             with _repeatable():
-                train_loss = self._train(epoch)
+                train_loss = self._train(epoch, check)
                 validation = self._validate()
             if not math.isfinite(validation.loss):
                 raise DivergedError(epoch + 1, self._steps, validation.loss, "validation")
@@ -112,7 +115,7 @@ class Finetune:
         """The network as it is now: a safetensors file that can be a source in its turn."""
         return to_bytes(self._network.state_dict(), self.task.result_spec(card))
 
-    def _train(self, epoch: int) -> float:
+    def _train(self, epoch: int, check: Callable[[], None]) -> float:
         """One pass over the training images; the mean loss."""
         recipe = self.task.recipe
         for group in self._optimiser.param_groups:
@@ -122,6 +125,7 @@ class Finetune:
         sizes: list[int] = []
         unseen: list[Tensor] = []
         for inputs, labels in self.task.training_batches(epoch, self._prefix):
+            check()
             unseen.append(self._step(inputs, labels))
             sizes.append(len(labels))
             if len(unseen) == CHECK_EVERY_STEPS:

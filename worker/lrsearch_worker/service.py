@@ -35,6 +35,9 @@ TIMEOUT: Final = httpx.Timeout(connect=5.0, read=30.0, write=60.0, pool=5.0)
 TRY_LATER: Final = frozenset({408, 425, 429})
 """Besides 5xx, the statuses that may be another at the next try."""
 
+LOST: Final = frozenset({"lease_lost", "lease_unknown", "work_unknown"})
+"""Codes of problems that say that a lease is gone."""
+
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
@@ -129,7 +132,7 @@ class Service:
 
     def source_model(self, name: str) -> SourceModel:
         """The source model of that id or name."""
-        return _read(self._send("GET", f"/v1/source-models/{quote(name, safe="")}"), SourceModel)
+        return _read(self._send("GET", f"/v1/source-models/{quote(name, safe='')}"), SourceModel)
 
     def _post(
         self, path: str, body: BaseModel, reply: type[Reply], lease: Lease | None = None
@@ -184,7 +187,7 @@ def _check(response: httpx.Response) -> None:
         detail = f" ({problem.detail})" if problem else ""
         raise ServiceAwayError(f"{request}: status {response.status_code}{detail}")
     code = problem.code if problem else ""
-    if code == "lease_lost":
+    if code in LOST:
         raise LeaseLostError(problem.detail if problem else request)
     kind = WorkerUnknownError if code == "worker_unknown" else ServiceRefusedError
     raise kind(request, response.status_code, problem)

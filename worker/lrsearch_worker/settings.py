@@ -10,9 +10,8 @@ from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, fi
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lrsearch.contract.base import Name
-from lrsearch.contract.workers import DeviceKind
 
-DeviceChoice = Literal["auto"] | DeviceKind
+DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 LogFormat = Literal["auto", "console", "json"]
 
 GIB = 2**30
@@ -31,7 +30,7 @@ class WorkerSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="LRSEARCH_WORKER_", env_ignore_empty=True, populate_by_name=True, extra="forbid"
+        env_prefix="LRSEARCH_WORKER_", env_ignore_empty=True, extra="forbid"
     )
 
     url: str = Field(default="http://127.0.0.1:8000", description="Root of the service.")
@@ -91,5 +90,3 @@ class WorkerSettings(BaseSettings):
         if not key:
             raise ValueError(f"the key file {self.key_file} is empty; it should hold an API key")
         return key
-
-

@@ -1,0 +1,125 @@
+"""`lrsearch-worker run`: work for a service until told to stop."""
+
+import os
+import signal
+from pathlib import Path
+from threading import Thread
+from types import FrameType
+from typing import Annotated, Any, Final
+
+import structlog
+import torch
+import typer
+
+from lrsearch.contract.workers import WorkerRegistration
+from lrsearch_worker.cache import Cache
+from lrsearch_worker.commands.errors import told_plainly
+from lrsearch_worker.device import choose_device, describe, versions
+from lrsearch_worker.errors import DeviceLostError, ServiceRefusedError
+from lrsearch_worker.leases import Runner
+from lrsearch_worker.logs import configure_logs
+from lrsearch_worker.loop import Loop
+from lrsearch_worker.service import Service
+from lrsearch_worker.settings import DeviceChoice, LogFormat, WorkerSettings
+
+HAND_BACK_SECONDS: Final = 5.0
+"""How long handing a lease back may take before the process ends all the same."""
+
+log = structlog.get_logger(__name__)
+
+
+def run_command(
+    url: Annotated[str | None, typer.Option(help="Root of the service.")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="File with the API key; else LRSEARCH_API_KEY holds it.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder for data sets and weights; can be shared.")
+    ] = None,
+    cache_gib: Annotated[float | None, typer.Option(help="Limit of that folder, in GiB.")] = None,
+    device: Annotated[DeviceChoice | None, typer.Option(help="What computes.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of torch on the CPU.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of this worker, for people.")] = None,
+    max_trials: Annotated[int | None, typer.Option(help="Trials that a lease may hold.")] = None,
+    log_format: Annotated[LogFormat | None, typer.Option(help="Form of the log.")] = None,
+) -> None:
+    """Pull work from a service and do it, until SIGTERM or Ctrl-C; a second one ends at once.
+
+    Each option may be set as LRSEARCH_WORKER_… in the environment, such as LRSEARCH_WORKER_URL.
+    """
+    given: dict[str, Any] = {
+        "url": url,
+        "key_file": key_file,
+        "data": data,
+        "cache_gib": cache_gib,
+        "device": device,
+        "threads": threads,
+        "name": name,
+        "max_trials": max_trials,
+        "log_format": log_format,
+    }
+    with told_plainly():
+        settings = WorkerSettings(**{k: v for k, v in given.items() if v is not None})
+        key, chosen = settings.key(), choose_device(settings.device)
+    configure_logs(settings.log_format)
+    service, hearts_service = Service(settings.url, key), Service(settings.url, key)
+    loop = Loop(
+        service,
+        hearts_service,
+        Runner(service, Cache(settings.data, settings.cache_bytes), chosen),
+        WorkerRegistration(name=settings.name, device=describe(chosen), versions=versions()),
+        settings.max_trials,
+    )
+    raise typer.Exit(_Process(loop, settings.threads).run())
+
+
+class _StopSignal(BaseException):
+    """SIGTERM or SIGINT has come."""
+
+
+class _Process:
+    """Runs the loop in a thread, so that the main one answers signals whatever torch is doing."""
+
+    def __init__(self, loop: Loop, threads: int | None) -> None:
+        self._loop = loop
+        self._threads = threads
+        self._status = 1
+        self._thread = Thread(target=self._work, name="loop", daemon=True)
+
+    def run(self) -> int:
+        """The exit status: 0 after a signal, 1 after an error."""
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, _first_signal)
+            self._thread.start()
+            self._thread.join()
+        except _StopSignal:
+            self._loop.stop()
+            self._loop.wait_until_handed_back(HAND_BACK_SECONDS)
+            log.info("stopped")
+            if self._thread.is_alive():  # in the middle of a step; torch would not let go
+                os._exit(0)
+            return 0
+        return self._status
+
+    def _work(self) -> None:
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+        try:
+            self._loop.run()
+        except (ServiceRefusedError, DeviceLostError) as error:
+            log.error("worker ends", reason=str(error))
+        except Exception:
+            log.exception("worker ends")
+        else:
+            self._status = 0
+
+
+def _first_signal(number: int, frame: FrameType | None) -> None:
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, _second_signal)
+    raise _StopSignal
+
+
+def _second_signal(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)

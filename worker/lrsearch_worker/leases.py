@@ -1,0 +1,211 @@
+"""A lease's work: done piece by piece, each reported once."""
+
+import hashlib
+from functools import partial
+from typing import Final
+
+import structlog
+import torch
+
+from lrsearch.contract.leases import (
+    CheckModelReport,
+    CheckModelWork,
+    FailedReport,
+    FinalWork,
+    Lease,
+    Report,
+    Task,
+    TrialReport,
+    TrialWork,
+    UploadReply,
+    Work,
+)
+from lrsearch.contract.sources import Card, SourceSpec
+from lrsearch_worker.cache import Cache
+from lrsearch_worker.errors import (
+    DeviceLostError,
+    LeaseLostError,
+    ServiceAwayError,
+    ServiceRefusedError,
+    StoppedError,
+)
+from lrsearch_worker.fetch import Fetcher
+from lrsearch_worker.final import run_final
+from lrsearch_worker.heart import Heart
+from lrsearch_worker.service import Service
+from lrsearch_worker.task import LoadedTask
+from lrsearch_worker.trial import REASON_LENGTH, reason_of, run_trial
+from lrsearch_worker.weights import WeightsError, complete_network
+
+RECIPE_IN_CARD: Final = {"epochs", "batch_size", "schedule", "momentum", "weight_decay", "seed"}
+
+log = structlog.get_logger(__name__)
+
+
+class Runner:
+    """Runs the work of one lease after another; the last task stays loaded for the next lease.
+
+    Args:
+        service: A connection that nobody else uses meanwhile.
+        cache: Of data sets and weights.
+        device: What computes.
+    """
+
+    def __init__(self, service: Service, cache: Cache, device: torch.device) -> None:
+        self._service = service
+        self._cache = cache
+        self._device = device
+        self._loaded: tuple[str, LoadedTask] | None = None
+
+    def run(self, lease: Lease, heart: Heart) -> None:
+        """Do all the work of a lease. What goes wrong in a piece is told in its report.
+
+        Raises:
+            LeaseLostError: The lease is lost; what has not been reported is another's to do.
+            StoppedError: The worker is to stop; the same.
+            DeviceLostError: The device is of no more use to this process.
+        """
+        for work in lease.work:
+            heart.check()
+            with structlog.contextvars.bound_contextvars(**_name_of(work)):
+                self._do(lease, work, heart)
+
+    def _do(self, lease: Lease, work: Work, heart: Heart) -> None:
+        fetcher = Fetcher(self._service, self._cache, heart)
+        report: Report
+        try:
+            if isinstance(work, CheckModelWork):
+                report = _check_model(work, fetcher)
+            elif lease.task is None:
+                raise ValueError(f"a lease with {work.kind} work came without its task")
+            elif isinstance(work, FinalWork):
+                report = self._final(work, self._task(lease.task, fetcher), fetcher)
+            else:
+                report = self._trial(lease, lease.task, work, fetcher, heart)
+        except (LeaseLostError, StoppedError):
+            raise
+        except Exception as error:
+            log.exception("work broke down")
+            report = _failure(work, error)
+        self._report(lease, work, report, heart)
+        if report.kind == "failed" or (report.kind == "trial" and report.outcome == "failed"):
+            self._recover()
+
+    def _trial(
+        self, lease: Lease, task: Task, work: TrialWork, fetcher: Fetcher, heart: Heart
+    ) -> TrialReport:
+        loaded = self._task(task, fetcher)
+        log.info("trial started", baseline=work.baseline, rates=dict(work.rates.items()))
+        report, weights = run_trial(work, loaded, _card(task, work, loaded), heart)
+        log.info(
+            "trial finished",
+            outcome=report.outcome,
+            reason=report.reason,
+            val_top1=round(report.curve[-1].val_top1, 4) if report.curve else None,
+            seconds=round(report.seconds, 2),
+        )
+        if weights is None or not _may_win(work, report, heart.val_top1_to_beat):
+            return report
+        uploaded = heart.insist(partial(self._upload, lease, work.id, weights))
+        return report.model_copy(update={"weights_sha256": uploaded.sha256})
+
+    def _final(self, work: FinalWork, task: LoadedTask, fetcher: Fetcher) -> Report:
+        winner = fetcher.weights(work.winner_weights)
+        baseline = fetcher.weights(work.baseline_weights) if work.baseline_weights else None
+        report = run_final(task, winner, baseline)
+        log.info("final test done", winner=report.winner, baseline=report.baseline)
+        return report
+
+    def _task(self, task: Task, fetcher: Fetcher) -> LoadedTask:
+        """The task with its images and weights: what the last lease left, if it is the same."""
+        key = task.model_dump_json(
+            include={
+                "fingerprint": True,
+                "source_model": {"spec", "weights_sha256"},
+                "images_per_label": True,
+                "recipe": True,
+            }
+        )
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None  # its memory goes before the next one's comes
+            images = fetcher.images(task)
+            source = fetcher.source(task.source_model)
+            loaded = LoadedTask(images, source, task.recipe, task.images_per_label, self._device)
+            self._loaded = key, loaded
+        return self._loaded[1]
+
+    def _upload(self, lease: Lease, work_id: str, weights: bytes) -> UploadReply:
+        reply = self._service.upload(lease, work_id, weights)
+        if reply.sha256 != hashlib.sha256(weights).hexdigest():
+            raise ServiceAwayError("the weights arrived damaged")
+        return reply
+
+    def _report(self, lease: Lease, work: Work, report: Report, heart: Heart) -> None:
+        try:
+            heart.reported(work.id, partial(self._service.report, lease, work.id, report))
+        except ServiceRefusedError as error:
+            log.error("report refused", reason=str(error))
+            report = _failure(work, error)
+            heart.reported(work.id, partial(self._service.report, lease, work.id, report))
+        log.info("report accepted", kind=report.kind)
+
+    def _recover(self) -> None:
+        """Give back the device's memory, and see whether the device still computes."""
+        self._loaded = None
+        try:
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            torch.ones(1, device=self._device).sum().item()
+        except RuntimeError as error:
+            raise DeviceLostError(f"the device fails: {error}") from error
+
+
+def _name_of(work: Work) -> dict[str, object]:
+    """What a piece of work is called in the log."""
+    match work:
+        case TrialWork():
+            return {"trial": work.number}
+        case FinalWork():
+            return {"work": "final"}
+        case CheckModelWork():
+            return {"work": "check_model", "source_model": work.source_model.name}
+
+
+def _check_model(work: CheckModelWork, fetcher: Fetcher) -> CheckModelReport:
+    """Load the weights into their network; nothing of them is run before they are found to fit."""
+    try:
+        source = fetcher.source(work.source_model)
+        if not isinstance(source, SourceSpec):
+            complete_network(source)
+    except WeightsError as error:
+        log.info("source model rejected", reason=str(error))
+        return CheckModelReport(accepted=False, reason=str(error)[:REASON_LENGTH])
+    log.info("source model accepted")
+    return CheckModelReport(accepted=True)
+
+
+def _may_win(work: TrialWork, report: TrialReport, to_beat: float | None) -> bool:
+    """Whether the service may want a trial's weights."""
+    return work.baseline or to_beat is None or report.curve[-1].val_top1 >= to_beat
+
+
+def _failure(work: Work, error: Exception) -> Report:
+    if isinstance(work, TrialWork):
+        return TrialReport(outcome="failed", reason=reason_of(error), curve=[], seconds=0.0)
+    return FailedReport(reason=reason_of(error))
+
+
+def _card(task: Task, work: TrialWork, loaded: LoadedTask) -> Card:
+    """What finetuned weights say of their origin."""
+    source = task.source_model
+    origin = source.spec.card
+    rates = {f"rate_{stage}": rate for stage, rate in work.rates.items()}
+    recipe = task.recipe.model_dump(include=RECIPE_IN_CARD)
+    return Card(
+        description=f"{source.name}, finetuned on a target data set",
+        data=[*origin.data, f"data set {task.fingerprint}"],
+        licence=f"of the source model: {origin.licence}"[:500] if origin.licence else "",
+        recipe=rates | recipe,
+        images=loaded.size("train"),
+        labels=len(loaded.images.label_names),
+    )
