@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from lrsearch.settings import Settings
+from tests.api.fake_worker import FakeWorker
 from tests.api.samples import silhouettes, zip_of
 from tests.api.serving import Api, serving
 
@@ -55,6 +56,24 @@ def shared(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     with serving(settings) as api:
         uploaded(api, "animals", zip_of(silhouettes()))
         yield api
+
+
+@pytest.fixture(scope="session")
+def finished(shared: Api) -> Json:
+    """A job of the shared service that is complete: trial 1 of 3 has won."""
+    request = {
+        "data_set": "animals",
+        "source_model": "random",
+        "name": "finished",
+        "protocol": {"name": "uniform", "il": [0.0, 0.001, 0.01], "ll": [0.01]},
+        "recipe": {"epochs": 2, "splits": {"validation": 0.16, "test": 0.5}},
+    }
+    answer = shared.post("/v1/jobs", json=request)
+    assert answer.status_code == 201, answer.text
+    FakeWorker(shared).work_off({0: 0.5, 1: 0.9, 2: 0.7})
+    job: Json = shared.get(f"/v1/jobs/{answer.json()['id']}").json()
+    assert job["state"] == "complete"
+    return job
 
 
 def uploaded(api: httpx.Client, name: str, archive: bytes) -> Json:

@@ -7,6 +7,8 @@ from importlib.metadata import version
 import structlog
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.exc import DBAPIError
 
 from lrsearch.api.dashboard import dashboard
 from lrsearch.api.openapi import describe
@@ -16,6 +18,7 @@ from lrsearch.api.security import BodyLimit, LoopbackGuard
 from lrsearch.api.service import Bell, Service
 from lrsearch.db.engine import Database
 from lrsearch.db.migrate import upgrade
+from lrsearch.errors import UnavailableError
 from lrsearch.housekeeping import Housekeeping
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
@@ -51,19 +54,43 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     database = Database(settings.database)
-    if database.is_sqlite:
-        await run_sync(upgrade, settings)
-    store = BlobStore(settings.data_dir)
-    ledger = await run_sync(Ledger, settings.ledger)
-    housekeeping = Housekeeping(settings, database, store, ledger)
-    app.state.service = Service(settings, database, store, ledger, housekeeping, Bell())
-    app.router.routes.append(dashboard(settings, database, ledger))
-    housekeeping.start()
-    log.info("service started", database=database.url.render_as_string(hide_password=True))
     try:
-        yield
+        if database.is_sqlite:
+            await run_sync(upgrade, settings)
+        await run_sync(_require_schema, settings)
+        store = BlobStore(settings.data_dir)
+        ledger = await run_sync(Ledger, settings.ledger)
+        housekeeping = Housekeeping(settings, database, store, ledger)
+        app.state.service = Service(settings, database, store, ledger, housekeeping, Bell())
+        app.router.routes.append(dashboard(settings, database, ledger))
+        housekeeping.start()
+        log.info("service started", database=database.url.render_as_string(hide_password=True))
+        try:
+            yield
+        finally:
+            await run_sync(housekeeping.stop)
+            ledger.storage.engine.dispose()
+            log.info("service stopped")
     finally:
-        await run_sync(housekeeping.stop)
-        ledger.storage.engine.dispose()
         database.dispose()
-        log.info("service stopped")
+
+
+def _require_schema(settings: Settings) -> None:
+    """Raise `UnavailableError` where the ledger's tables, the last that are made, are not there."""
+    engine = create_engine(settings.ledger)
+    try:
+        found = inspect(engine).has_table("studies")
+    except DBAPIError as error:
+        raise UnavailableError(
+            detail=f"The database cannot be used: {str(error.orig).splitlines()[0]}.",
+            remedy="See that it runs, and that LRSEARCH_DATABASE_URL is right.",
+            code="database_unavailable",
+        ) from error
+    finally:
+        engine.dispose()
+    if not found:
+        raise UnavailableError(
+            detail="The database has no schema.",
+            remedy="Create it: lrsearch db upgrade.",
+            code="database_unavailable",
+        )

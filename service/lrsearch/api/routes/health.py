@@ -5,9 +5,11 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from lrsearch.api.service import Running
 from lrsearch.db.tables import JobRow
+from lrsearch.errors import UnavailableError
 from lrsearch.search.ledger import Ledger
 
 router = APIRouter(tags=["health"])
@@ -28,9 +30,16 @@ def healthz() -> Health:
 @router.get("/readyz")
 def readyz(service: Running) -> Health:
     """The databases answer, and their schemas are there; else 503."""
-    with service.database.read() as session:
-        session.execute(select(JobRow.id).limit(1))
-    _ask(service.ledger)
+    try:
+        with service.database.read() as session:
+            session.execute(select(JobRow.id).limit(1))
+        _ask(service.ledger)
+    except DBAPIError as error:
+        raise UnavailableError(
+            detail="The database does not answer, or its schema is not there.",
+            remedy="See that it runs, then create its schema: lrsearch db upgrade.",
+            code="database_unavailable",
+        ) from error
     return Health()
 
 

@@ -1,0 +1,101 @@
+"""Claims that wait for work."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lrsearch.api.routes import leases as routes
+from lrsearch.contract.leases import CheckModelWork, Lease, TrialWork
+from tests.api.conftest import Json, problem, uploaded
+from tests.api.fake_worker import FakeWorker
+from tests.api.samples import checkpoint, silhouettes, zip_of
+from tests.api.serving import Api
+
+NEVER_POLLS = 600.0
+"""Seconds between looks: a claim that is answered before its end was woken by the bell."""
+
+LONG = 60.0
+"""Seconds that a claim waits; the tests lose patience long before."""
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def animals(api: Api) -> Json:
+    return uploaded(api, "animals", zip_of(silhouettes()))
+
+
+def waits(api: Api, worker: FakeWorker) -> bool:
+    """Whether the worker's claim has reached the service."""
+    (seen,) = (w for w in api.get("/v1/workers").json()["items"] if w["id"] == worker.worker.id)
+    return bool(seen["seen_at"] != seen["registered_at"])
+
+
+def test_without_work_a_claim_that_does_not_wait_is_answered_at_once(shared: Api) -> None:
+    answer = FakeWorker(shared).ask(wait_seconds=0)
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+def test_a_waiting_claim_gets_the_job_that_is_submitted_meanwhile(
+    api: Api, animals: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "CLAIM_POLL_SECONDS", NEVER_POLLS)
+    worker = FakeWorker(api)
+    with ThreadPoolExecutor() as pool:
+        claim = pool.submit(worker.ask, wait_seconds=LONG)
+        while not waits(api, worker):
+            assert not claim.done()
+        job = api.post("/v1/jobs", json={"data_set": "animals", "source_model": "random"}).json()
+        lease = Lease.model_validate_json(claim.result(PATIENCE).content)
+    assert lease.task is not None
+    assert (lease.task.job_id, lease.task.data_set_id) == (job["id"], animals["id"])
+    assert isinstance(lease.work[0], TrialWork)
+    assert lease.work[0].baseline
+
+
+def test_a_waiting_claim_gets_the_checkpoint_that_is_registered_meanwhile(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "CLAIM_POLL_SECONDS", NEVER_POLLS)
+    worker = FakeWorker(api)
+    with ThreadPoolExecutor() as pool:
+        claim = pool.submit(worker.ask, wait_seconds=LONG)
+        while not waits(api, worker):
+            assert not claim.done()
+        api.post("/v1/source-models", params={"name": "mine"}, content=checkpoint())
+        lease = Lease.model_validate_json(claim.result(PATIENCE).content)
+    assert isinstance(lease.work[0], CheckModelWork)
+    assert (lease.task, lease.work[0].source_model.name) == (None, "mine")
+
+
+def test_work_that_is_handed_back_goes_to_a_waiting_claim(
+    api: Api, animals: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "CLAIM_POLL_SECONDS", NEVER_POLLS)
+    budget = {"trials": 1}
+    protocol = {"name": "last_layer", "ll": [0.01]}  # the baseline is all that there is to do
+    api.post(
+        "/v1/jobs",
+        json={
+            "data_set": animals["id"],
+            "source_model": "random",
+            "protocol": protocol,
+            "budget": budget,
+        },
+    )
+    first, second = FakeWorker(api, "first"), FakeWorker(api, "second")
+    lease = first.claim()
+    with ThreadPoolExecutor() as pool:
+        claim = pool.submit(second.ask, wait_seconds=LONG)
+        while not waits(api, second):
+            assert not claim.done()
+        assert first.release(lease).status_code == 204
+        taken_over = Lease.model_validate_json(claim.result(PATIENCE).content)
+    assert [work.id for work in taken_over.work] == [work.id for work in lease.work]
+
+
+def test_a_worker_that_is_not_registered_is_told_to_register(shared: Api) -> None:
+    answer = shared.post(
+        "/v1/leases", json={"worker_id": "00000000-0000-7000-8000-000000000000", "wait_seconds": 0}
+    )
+    assert "POST /v1/workers" in problem(answer, 404, "worker_unknown")["remedy"]
