@@ -50,6 +50,14 @@ def versions() -> dict[str, str]:
     return found | {"python": platform.python_version()}
 
 
+def warm_up(device: torch.device) -> None:
+    """Take one optimiser's step, so that no trial's clock counts what torch loads on first use."""
+    layer = torch.nn.Linear(1, 1, device=device)
+    optimiser = torch.optim.SGD(layer.parameters(), lr=0.0)
+    torch.autograd.backward(layer(torch.ones(1, 1, device=device)))
+    optimiser.step()
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that the device or the machine has no memory left."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

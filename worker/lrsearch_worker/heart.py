@@ -48,6 +48,7 @@ class Heart:
         self._service = service
         self._lease = lease
         self._patience = patience
+        self._log = log.bind(lease=lease.id)
         self._inbox: SimpleQueue[Epoch | Command] = SimpleQueue()
         self._directives: dict[str, Directive] = {}
         self._unreported = {work.id for work in lease.work}
@@ -141,11 +142,14 @@ class Heart:
                         return
                 try:
                     unsent = self._beat(unsent)
+                    if failures:
+                        self._log.info("heartbeat delivered again", failures=failures)
                     failures, pause = 0, self._lease.heartbeat_seconds
                 except ServiceAwayError as error:
+                    if not failures:
+                        self._log.warning("heartbeat not delivered", reason=str(error))
                     failures += 1
                     pause = self._pause(failures)
-                    log.warning("heartbeat not delivered", reason=str(error))
                 except LeaseLostError as error:
                     self._lose(error)
                     return
@@ -171,7 +175,7 @@ class Heart:
             try:
                 reply = self._service.heartbeat(self._lease, Heartbeat(epochs=epochs))
             except ServiceRefusedError as error:
-                log.error("heartbeat refused", reason=str(error))
+                self._log.error("heartbeat refused", reason=str(error))
                 return []
         self._obey(reply)
         return []
@@ -189,12 +193,12 @@ class Heart:
         if not self._lost:
             self._lost = True
             self.over.set()
-            log.warning("lease lost", lease=self._lease.id, reason=str(error))
+            self._log.warning("lease lost", reason=str(error))
 
     def _hand_back(self) -> None:
         try:
             self._service.release(self._lease)
         except (LeaseLostError, ServiceAwayError, ServiceRefusedError) as error:
-            log.warning("lease not handed back", lease=self._lease.id, reason=str(error))
+            self._log.warning("lease not handed back", reason=str(error))
         else:
-            log.info("lease handed back", lease=self._lease.id)
+            self._log.info("lease handed back")

@@ -27,6 +27,6 @@ def _sentences(error: Exception) -> list[str]:
     if not isinstance(error, ValidationError):
         return [str(error)]
     return [
-        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in error.errors()
+        f"{'.'.join(map(str, it['loc']))}: {it['msg'].removeprefix('Value error, ')}"
+        for it in error.errors()
     ]

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from threading import Thread
 from types import FrameType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import structlog
 import torch
@@ -14,7 +14,7 @@ import typer
 from lrsearch.contract.workers import WorkerRegistration
 from lrsearch_worker.cache import Cache
 from lrsearch_worker.commands.errors import told_plainly
-from lrsearch_worker.device import choose_device, describe, versions
+from lrsearch_worker.device import choose_device, describe, versions, warm_up
 from lrsearch_worker.errors import DeviceLostError, ServiceRefusedError
 from lrsearch_worker.leases import Runner
 from lrsearch_worker.logs import configure_logs
@@ -70,49 +70,44 @@ def run_command(
         WorkerRegistration(name=settings.name, device=describe(chosen), versions=versions()),
         settings.max_trials,
     )
-    raise typer.Exit(_Process(loop, settings.threads).run())
+    _run_until_signalled(loop, chosen, settings.threads)
 
 
 class _StopSignal(BaseException):
     """SIGTERM or SIGINT has come."""
 
 
-class _Process:
-    """Runs the loop in a thread, so that the main one answers signals whatever torch is doing."""
+def _run_until_signalled(loop: Loop, device: torch.device, threads: int | None) -> NoReturn:
+    """End the process with 0 after a signal, with 1 after an error.
 
-    def __init__(self, loop: Loop, threads: int | None) -> None:
-        self._loop = loop
-        self._threads = threads
-        self._status = 1
-        self._thread = Thread(target=self._work, name="loop", daemon=True)
+    The loop has a thread of its own, so that this one answers signals whatever torch is doing.
+    The process ends without the interpreter's farewell, because torch may be in the middle of a
+    step then, and its threads would end badly.
+    """
+    thread = Thread(target=_run, args=(loop, device, threads), name="loop", daemon=True)
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _first_signal)
+        thread.start()
+        thread.join()
+    except _StopSignal:
+        loop.stop()
+        loop.wait_until_handed_back(HAND_BACK_SECONDS)
+        log.info("stopped")
+        os._exit(0)
+    os._exit(1)
 
-    def run(self) -> int:
-        """The exit status: 0 after a signal, 1 after an error."""
-        try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, _first_signal)
-            self._thread.start()
-            self._thread.join()
-        except _StopSignal:
-            self._loop.stop()
-            self._loop.wait_until_handed_back(HAND_BACK_SECONDS)
-            log.info("stopped")
-            if self._thread.is_alive():  # in the middle of a step; torch would not let go
-                os._exit(0)
-            return 0
-        return self._status
 
-    def _work(self) -> None:
-        if self._threads is not None:
-            torch.set_num_threads(self._threads)
-        try:
-            self._loop.run()
-        except (ServiceRefusedError, DeviceLostError) as error:
-            log.error("worker ends", reason=str(error))
-        except Exception:
-            log.exception("worker ends")
-        else:
-            self._status = 0
+def _run(loop: Loop, device: torch.device, threads: int | None) -> None:
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        warm_up(device)
+        loop.run()
+    except (ServiceRefusedError, DeviceLostError) as error:
+        log.error("worker ends", reason=str(error))
+    except Exception:
+        log.exception("worker ends")
 
 
 def _first_signal(number: int, frame: FrameType | None) -> None:
