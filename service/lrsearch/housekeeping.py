@@ -38,8 +38,9 @@ class Housekeeping:
         self._stop = threading.Event()
         self._wake = {name: threading.Event() for name in ("keep", "validate")}
         self._next_tidying = 0.0
+        self._hear_workers_out()
         self._threads = [
-            threading.Thread(target=self._loop, args=("keep", self._keep), name="housekeeping"),
+            threading.Thread(target=self._loop, args=("keep", self.keep), name="housekeeping"),
             threading.Thread(target=self._loop, args=("validate", self._validate), name="validate"),
         ]
 
@@ -65,22 +66,29 @@ class Housekeeping:
             try:
                 work()
             except SQLAlchemyError as error:  # a database that restarts comes back
+                self._hear_workers_out()
                 log.warning("the database did not answer", thread=name, error=str(error)[:500])
             except Exception:
                 log.exception("housekeeping failed", thread=name)
             self._wake[name].wait(self._settings.housekeeping_seconds)
             self._wake[name].clear()
 
-    def _keep(self) -> None:
-        with self._database.write() as session:
-            expired = expire_leases(session, self._settings)
-        if expired:
-            log.info("leases expired", leases=expired)
+    def keep(self) -> None:
+        """What the first thread does again and again."""
+        if monotonic() >= self._first_expiry:
+            with self._database.write() as session:
+                expired = expire_leases(session, self._settings)
+            if expired:
+                log.info("leases expired", leases=expired)
         if monotonic() >= self._next_tidying:
             self._next_tidying = monotonic() + TIDY_SECONDS
             retry_set_aside(self._database)
             collect_garbage(self._database, self._store, self._settings)
         drain_outbox(self._database, self._ledger)
+
+    def _hear_workers_out(self) -> None:
+        """While we or the database were away no heartbeat could come: give each time for one."""
+        self._first_expiry = monotonic() + self._settings.lease_seconds
 
     def _validate(self) -> None:
         while not self._stop.is_set() and validate_next(

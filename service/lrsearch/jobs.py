@@ -169,12 +169,14 @@ def cancel_job(session: Session, job_id: str) -> Job:
 
 
 def cancel_trials(session: Session, job: JobRow, reason: str, *, running: bool = True) -> None:
-    """Cancel the job's waiting trials, and unless told otherwise its running ones."""
-    states = UNFINISHED if running else ("waiting",)
+    """Cancel the job's unfinished trials, or else those that wait, but never the baseline."""
+    query = select(TrialRow).where(TrialRow.job_id == job.id).order_by(TrialRow.number)
+    if running:
+        query = query.where(TrialRow.state.in_(UNFINISHED))
+    else:
+        query = query.where(TrialRow.state == "waiting", TrialRow.baseline.is_(False))
     now = database_now(session)
-    for trial in session.scalars(
-        select(TrialRow).where(TrialRow.job_id == job.id, TrialRow.state.in_(states))
-    ):
+    for trial in session.scalars(query):
         settle_reservation(session, job, trial, count_epochs(session, trial))
         trial.state, trial.reason, trial.finished_at = "cancelled", reason, now
         job.trials_finished += 1

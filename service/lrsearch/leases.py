@@ -143,6 +143,7 @@ def release_lease(session: Session, lease_id: str, token: str) -> None:
         if work.state == "leased":
             work.attempts -= 1
             _put_back(session, job, work, "the worker was stopped and handed it back")
+    _go_on(session, job)
 
 
 def expire_leases(session: Session, settings: Settings) -> int:
@@ -171,6 +172,7 @@ def _expire(session: Session, lease_id: str, settings: Settings) -> bool:
         else:
             work.state = "done"
             _give_up(session, job, work, f"lost {work.attempts} times; the last time {lost}")
+    _go_on(session, job)
     return True
 
 
@@ -226,7 +228,9 @@ def _record(
             continue  # reported meanwhile; the report held its whole curve
         if epoch.metrics.epoch > epochs:
             raise invalid_field("epochs", f"the recipe has {epochs} epochs", epoch.metrics.epoch)
-        trial = session.get_one(TrialRow, epoch.work_id)
+        trial = session.get(TrialRow, epoch.work_id)
+        if trial is None:
+            raise invalid_field("epochs", "this work is no trial and has none", epoch.work_id)
         if record_epochs(session, trial, [epoch.metrics]):
             append_event(
                 session,
@@ -239,10 +243,26 @@ def _directive(session: Session, job: JobRow, work_id: str) -> Directive:
     trial = session.get(TrialRow, work_id)
     if trial is None or trial.baseline:
         return "continue"
-    target = request_of(job).budget.target_accuracy
-    if target is not None and (job.best_val_top1 or 0.0) >= target:
+    if _target_reached(job) is not None:
         return "cancel"
     return "prune" if _pruning_reason(session, job, trial) else "continue"
+
+
+def _target_reached(job: JobRow) -> float | None:
+    """The target accuracy, if there is one and it is reached."""
+    target = request_of(job).budget.target_accuracy
+    return target if target is not None and (job.best_val_top1 or 0.0) >= target else None
+
+
+def _go_on(session: Session, job: JobRow | None) -> None:
+    """What follows when trials have ended or wait again."""
+    if job is None:
+        return
+    target = _target_reached(job)
+    if target is not None:
+        cancel_trials(session, job, f"the target accuracy {target:g} was reached", running=False)
+    session.flush()
+    advance(session, job)
 
 
 def _pruning_reason(session: Session, job: JobRow, trial: TrialRow) -> str | None:
@@ -284,11 +304,7 @@ def _finish_trial(session: Session, job: JobRow, work: WorkRow, report: TrialRep
         ),
     )
     tell_ledger(session, job, trial)
-    target = request_of(job).budget.target_accuracy
-    if target is not None and (job.best_val_top1 or 0.0) >= target:
-        cancel_trials(session, job, f"the target accuracy {target:g} was reached", running=False)
-    session.flush()
-    advance(session, job)
+    _go_on(session, job)
 
 
 def _check_curve(report: TrialReport, epochs: int) -> None:
