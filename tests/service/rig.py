@@ -5,7 +5,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
-from lrsearch import events, jobs, leases, trials, workers
+from lrsearch import events, jobs, leases, source_models, trials, workers
 from lrsearch.claims import claim_lease
 from lrsearch.contract.datasets import DataSetStatistics, LabelCount, Spread
 from lrsearch.contract.events import Event
@@ -27,6 +27,7 @@ from lrsearch.contract.leases import (
 )
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.results import Result
+from lrsearch.contract.sources import ResNet27, SourceModel, SourceSpec
 from lrsearch.contract.trials import EpochMetrics, Trial
 from lrsearch.contract.workers import Device, DeviceKind, WorkerRegistration
 from lrsearch.db.engine import Database, database_now
@@ -35,6 +36,7 @@ from lrsearch.ids import new_id
 from lrsearch.keys import NOBODY
 from lrsearch.results import get_result
 from lrsearch.settings import Settings
+from lrsearch.store import Blob
 
 EPOCHS = 2
 """Of the recipe, where a test says nothing else."""
@@ -94,9 +96,16 @@ class Rig:
         with self.database.write() as session:
             return jobs.submit_job(session, wanted, NOBODY, key)[0]
 
-    def cancel(self, job: Job) -> Job:
+    def cancel(self, job_id: str) -> Job:
         with self.database.write() as session:
-            return jobs.cancel_job(session, job.id)
+            return jobs.cancel_job(session, job_id)
+
+    def register_source_model(self, name: str) -> SourceModel:
+        """A source model that a worker must check."""
+        spec = SourceSpec(architecture=ResNet27(width=0.25), input_size=32)
+        weights = Blob(sha256(name.encode()).hexdigest(), size_bytes=1000)
+        with self.database.write() as session:
+            return source_models.register_source_model(session, name, spec, weights, owner=None)
 
     def worker(self, kind: DeviceKind = "cpu", name: str = "worker") -> str:
         """Id of a new worker."""
@@ -144,11 +153,11 @@ class Rig:
         with self.database.write() as session:
             return leases.report_work(session, lease.id, lease.token, work.id, report)
 
-    def end(self, lease: Lease, outcome: str, *values: float, seconds: float = 1.0) -> ReportReply:
-        """Report that the lease's one trial ended early, after a curve of these accuracies."""
-        report = TrialReport(
-            outcome=outcome, reason=f"it {outcome}", curve=curve(*values), seconds=seconds
-        )
+    def end(
+        self, lease: Lease, outcome: str, *val_top1s: float, seconds: float = 1.0
+    ) -> ReportReply:
+        """Report that the lease's one trial ended early, after these epochs."""
+        report = TrialReport(outcome=outcome, curve=curve(*val_top1s), seconds=seconds)
         return self.report(lease, lease.work[0], report)
 
     def complete(

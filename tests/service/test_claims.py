@@ -82,10 +82,10 @@ def test_higher_priority_goes_first_then_age(rig: Rig) -> None:
     order = [_job(rig.claim()) for _ in range(4)]
     # The urgent job's other trials go before the baselines of the rest.
     assert order == [urgent.id] * 4
-    rig.cancel(urgent)
-    rig.cancel(old)
+    rig.cancel(urgent.id)
+    rig.cancel(old.id)
     assert _job(rig.claim()) == young.id
-    rig.cancel(young)
+    rig.cancel(young.id)
     assert _job(rig.claim()) == idle.id
 
 

@@ -1,0 +1,209 @@
+"""Leases: the fence, expiry, and release."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from lrsearch import housekeeping
+from lrsearch.contract.events import TrialPutBack
+from lrsearch.contract.leases import Lease
+from lrsearch.contract.protocols import LastLayer
+from lrsearch.db.engine import Database, database_now
+from lrsearch.db.tables import LeaseRow
+from lrsearch.errors import ConflictError, NotFoundError
+from lrsearch.housekeeping import Housekeeping
+from lrsearch.search.ledger import Ledger
+from lrsearch.settings import Settings
+from lrsearch.store import BlobStore
+from tests.service.rig import Rig
+from tests.service.snapshot import snapshot
+
+MESSAGES: dict[str, Callable[[Rig, Lease], object]] = {
+    "heartbeat": lambda rig, lease: rig.beat(lease, [0.9]),
+    "upload": lambda rig, lease: rig.upload(lease, lease.work[0], "late"),
+    "report": lambda rig, lease: rig.end(lease, "diverged", 0.9),
+    "release": lambda rig, lease: rig.release(lease),
+}
+
+
+def _forged(rig: Rig, lease: Lease) -> Lease:
+    return lease.model_copy(update={"token": "another"})
+
+
+def _expired(rig: Rig, lease: Lease) -> Lease:
+    rig.lose(lease)
+    return lease
+
+
+def _succeeded(rig: Rig, lease: Lease) -> Lease:
+    rig.lose(lease)
+    rig.beat(rig.claim(), [0.4])
+    return lease
+
+
+def _released(rig: Rig, lease: Lease) -> Lease:
+    rig.release(lease)
+    return lease
+
+
+def _reported(rig: Rig, lease: Lease) -> Lease:
+    rig.complete(lease, 0.5)
+    return lease
+
+
+def _cancelled(rig: Rig, lease: Lease) -> Lease:
+    assert lease.task is not None
+    rig.cancel(lease.task.job_id)
+    return lease
+
+
+@pytest.mark.parametrize(
+    ("lose", "refused"),
+    [
+        (_forged, ["heartbeat", "upload", "report", "release"]),
+        (_expired, ["heartbeat", "upload", "report", "release"]),
+        (_succeeded, ["heartbeat", "upload", "report", "release"]),
+        (_released, ["heartbeat", "upload", "report", "release"]),
+        (_reported, ["heartbeat", "upload", "release"]),
+        (_cancelled, ["upload", "report", "release"]),
+    ],
+)
+def test_a_worker_without_its_lease_is_told_so_and_changes_nothing(
+    rig: Rig, lose: Callable[[Rig, Lease], Lease], refused: list[str]
+) -> None:
+    rig.submit()
+    lease = lose(rig, rig.claim())
+    before = snapshot(rig.database)
+    for message in refused:
+        with pytest.raises(ConflictError) as caught:
+            MESSAGES[message](rig, lease)
+        assert caught.value.code == "lease_lost"
+        assert snapshot(rig.database) == before
+
+
+def test_a_lease_or_work_that_does_not_exist_is_not_found(rig: Rig) -> None:
+    rig.submit()
+    lease, other = rig.claim(), rig.claim()
+    unknown = lease.model_copy(update={"id": "018f0000-0000-7000-8000-000000000000"})
+    with pytest.raises(NotFoundError) as caught:
+        rig.beat(unknown)
+    assert caught.value.code == "lease_unknown"
+    with pytest.raises(NotFoundError) as caught:
+        rig.upload(lease, other.work[0])
+    assert caught.value.code == "work_unknown"
+
+
+def test_an_expired_trial_waits_again_and_says_why(rig: Rig) -> None:
+    job = rig.submit()
+    lease = rig.claim(rig.worker(name="gpu-7"))
+    rig.beat(lease, [0.3])
+    rig.lose(lease)
+    trial = rig.trials(job)[0]
+    assert (trial.state, trial.attempts, trial.curve) == ("waiting", 1, [])
+    lost = "attempt 1 of 3 was lost: worker gpu-7 was not heard of for 30 s"
+    assert trial.reason == lost
+    assert rig.events(job)[-1].body == TrialPutBack(trial=0, reason=lost)
+    assert rig.claim().work[0].id == trial.id
+    assert rig.trials(job)[0].attempts == 2
+
+
+def test_a_trial_that_is_lost_three_times_has_failed_and_the_job_goes_on(rig: Rig) -> None:
+    job = rig.submit(protocol=LastLayer(ll=[0.02]))
+    for _ in range(3):
+        rig.lose(rig.claim())
+    baseline = rig.trials(job)[0]
+    assert baseline.state == "failed"
+    assert baseline.attempts == 3
+    assert str(baseline.reason).startswith("lost 3 times; the last time worker")
+    assert baseline.val_top1 is None
+    rig.run()
+    assert [trial.state for trial in rig.trials(job)] == ["failed", "complete"]
+    assert rig.job(job).state == "complete"
+
+
+def test_only_what_is_not_reported_is_put_back(rig: Rig) -> None:
+    job = rig.submit()
+    rig.complete(rig.claim(), 0.4)
+    lease = rig.claim(max_trials=3)
+    rig.complete(lease, 0.5, work=lease.work[1])
+    rig.lose(lease)
+    states = [trial.state for trial in rig.trials(job)]
+    assert states == ["complete", "waiting", "complete", "waiting"]
+
+
+def test_a_release_puts_the_work_back_without_counting_the_attempt(rig: Rig) -> None:
+    job = rig.submit()
+    for _ in range(5):
+        lease = rig.claim()
+        rig.beat(lease, [0.3])
+        rig.release(lease)
+        trial = rig.trials(job)[0]
+        assert (trial.state, trial.attempts, trial.curve) == ("waiting", 0, [])
+    assert trial.reason == "the worker was stopped and handed it back"
+
+
+def test_a_heartbeat_keeps_the_lease(rig: Rig) -> None:
+    rig.submit()
+    lease = rig.claim()
+    for _ in range(5):
+        rig.pass_time(lease, 0.9 * lease.lease_seconds)
+        assert rig.expire_leases() == 0
+        assert rig.beat(lease) == "continue"
+
+
+def test_a_late_heartbeat_saves_a_lease_that_nobody_has_taken_back_yet(rig: Rig) -> None:
+    rig.submit()
+    lease = rig.claim()
+    rig.pass_time(lease, lease.lease_seconds + 1.0)
+    assert rig.beat(lease) == "continue"
+    assert rig.expire_leases() == 0
+
+
+def test_expiry_follows_the_databases_clock(rig: Rig) -> None:
+    rig.submit()
+    before = _now(rig.database)
+    lease = rig.claim()
+    after = _now(rig.database)
+    with rig.database.read() as session:
+        expires_at = session.get_one(LeaseRow, lease.id).expires_at
+    validity = timedelta(seconds=lease.lease_seconds)
+    assert before + validity <= expires_at <= after + validity
+
+
+def test_a_final_test_and_a_check_of_a_model_are_put_back_too(rig: Rig) -> None:
+    rig.submit(protocol=LastLayer(ll=[0.01]))
+    rig.complete(rig.claim(), 0.5)
+    final = rig.claim()
+    rig.lose(final)
+    assert rig.claim().work == final.work
+    rig.register_source_model("checked")
+    check = rig.claim()
+    assert check.task is None
+    rig.lose(check)
+    assert rig.claim().work == check.work
+
+
+def test_a_replica_that_has_just_started_hears_the_workers_out(
+    settings: Settings, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(housekeeping, "monotonic", lambda: clock)
+    ledger = Ledger(settings.ledger)
+    keeper = Housekeeping(settings, rig.database, BlobStore(settings.data_dir), ledger)
+    job = rig.submit()
+    lease = rig.claim()
+    rig.pass_time(lease, 3600.0)  # no replica was there for an hour
+    keeper.keep()
+    assert rig.trials(job)[0].state == "running"
+    assert rig.beat(lease) == "continue"
+    rig.pass_time(lease, 3600.0)
+    clock += settings.lease_seconds
+    keeper.keep()
+    assert rig.trials(job)[0].state == "waiting"
+    ledger.storage.engine.dispose()
+
+
+def _now(database: Database) -> datetime:
+    with database.read() as session:
+        return database_now(session)
