@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -142,15 +143,19 @@ class Embedded:
                 time.sleep(_LOOK_SECONDS / 5)
 
     def _stop(self) -> None:
-        """Workers first: they hand their work back over HTTP."""
+        """Workers first: they hand their work back over HTTP. None is left behind."""
         self._stopping.set()
-        if self._supervisor.is_alive():
-            self._supervisor.join()
-        for worker in self._workers:
-            worker.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
-        for worker in self._workers:
-            worker.wait(deadline)
+        try:
+            if self._supervisor.is_alive():
+                self._supervisor.join()
+            for worker in self._workers:
+                worker.terminate()
+            deadline = time.monotonic() + STOP_SECONDS
+            for worker in self._workers:
+                worker.wait(deadline)
+        finally:
+            for worker in self._workers:
+                worker.kill()
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join()
@@ -209,11 +214,13 @@ class _WorkerProcess:
 
     def wait(self, deadline: float) -> None:
         if self.process is not None:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self.process.wait(max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
         if self.log is not None:
             self.log.close()
 

@@ -95,15 +95,27 @@ def test_up_says_where_things_are_and_stops_on_sigterm(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_first_signal_asks_to_stop_and_a_second_interrupts(kind: signal.Signals) -> None:
+def test_a_signal_asks_to_stop_however_often_it_is_sent(kind: signal.Signals) -> None:
     with stop_signals() as stop:
         signal.raise_signal(kind)
         assert stop.is_set()
 
+        signal.raise_signal(kind)
+
+
+def test_pressing_ctrl_c_again_later_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrsearch.cli.signals.HASTE_SECONDS", 0.0)
+
+    with stop_signals():
+        signal.raise_signal(signal.SIGINT)
+
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(kind)
+            signal.raise_signal(signal.SIGINT)
 
 
-def test_a_command_with_something_to_stop_is_interrupted_by_sigterm() -> None:
-    with interrupting_signals(), pytest.raises(KeyboardInterrupt):
+def test_a_command_with_something_to_stop_is_interrupted_by_sigterm_once() -> None:
+    with interrupting_signals():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+
         signal.raise_signal(signal.SIGTERM)
