@@ -11,7 +11,7 @@ from lrsearch.contract.datasets import DataSet, DataSetProblem, DataSetStatistic
 from lrsearch.contract.pages import Page
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import DataSetRow
-from lrsearch.errors import ConflictError, NotFoundError
+from lrsearch.errors import ConflictError, FieldError, NotFoundError
 from lrsearch.ids import new_id
 from lrsearch.intake.archives import archive_members
 from lrsearch.intake.errors import IntakeError
@@ -46,7 +46,11 @@ def add_folder(
         IntakeError: the path leads out of the roots, or is no folder.
         ConflictError: the name is taken.
     """
-    folder = resolve_folder(path, settings.image_roots)
+    try:
+        folder = resolve_folder(path, settings.image_roots)
+    except IntakeError as error:
+        error.errors = [FieldError("path", error.detail, path)]
+        raise
     return _add(session, name, owner, folder=str(folder))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from lrsearch.settings import Settings
 from tests.api.fake_worker import FakeWorker
@@ -18,13 +19,28 @@ Json = dict[str, Any]
 Upload = Callable[[Api, str, bytes], Json]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Has the services log to a file; what the library would print of errors takes seconds."""
+    with (tmp_path_factory.mktemp("log") / "service.log").open("w", encoding="utf-8") as stream:
+        structlog.configure(
+            processors=[
+                structlog.processors.format_exc_info,
+                structlog.processors.KeyValueRenderer(),
+            ],
+            logger_factory=structlog.WriteLoggerFactory(stream),
+        )
+        yield
+        structlog.reset_defaults()
+
+
 @pytest.fixture
-def sqlite_settings(migrated_sqlite: Path, tmp_path: Path) -> Callable[..., Settings]:
+def sqlite_settings(migrated_sqlite: Settings, tmp_path: Path) -> Callable[..., Settings]:
     """Makes settings of a service on SQLite that nothing has happened in."""
 
     def settings(**changes: Any) -> Settings:
         folder = tmp_path / "data"
-        shutil.copytree(migrated_sqlite, folder, dirs_exist_ok=True)
+        shutil.copytree(migrated_sqlite.data_dir, folder, dirs_exist_ok=True)
         return Settings(data_dir=folder, **changes)
 
     return settings
@@ -38,14 +54,14 @@ def api(sqlite_settings: Callable[..., Settings]) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="session")
-def shared(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def shared(migrated_sqlite: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A service on SQLite for tests that leave nothing for others to stumble over.
 
     It takes folders below `images`, uploads of 1 MiB, and has a data set `animals` that is ready:
-    3 labels of 20 images.
+    3 labels of 20 images, on which a job is complete.
     """
     folder = tmp_path_factory.mktemp("shared") / "data"
-    shutil.copytree(migrated_sqlite, folder)
+    shutil.copytree(migrated_sqlite.data_dir, folder)
     (folder / "images").mkdir()
     settings = Settings(
         data_dir=folder,
@@ -55,25 +71,24 @@ def shared(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     )
     with serving(settings) as api:
         uploaded(api, "animals", zip_of(silhouettes()))
+        request = {
+            "data_set": "animals",
+            "source_model": "random",
+            "name": "finished",
+            "protocol": {"name": "uniform", "il": [0.0, 0.001, 0.01], "ll": [0.01]},
+            "recipe": {"epochs": 2, "splits": {"validation": 0.16, "test": 0.5}},
+        }
+        assert api.post("/v1/jobs", json=request).status_code == 201
+        FakeWorker(api).work_off({0: 0.5, 1: 0.9, 2: 0.7})
         yield api
 
 
 @pytest.fixture(scope="session")
 def finished(shared: Api) -> Json:
-    """A job of the shared service that is complete: trial 1 of 3 has won."""
-    request = {
-        "data_set": "animals",
-        "source_model": "random",
-        "name": "finished",
-        "protocol": {"name": "uniform", "il": [0.0, 0.001, 0.01], "ll": [0.01]},
-        "recipe": {"epochs": 2, "splits": {"validation": 0.16, "test": 0.5}},
-    }
-    answer = shared.post("/v1/jobs", json=request)
-    assert answer.status_code == 201, answer.text
-    FakeWorker(shared).work_off({0: 0.5, 1: 0.9, 2: 0.7})
-    job: Json = shared.get(f"/v1/jobs/{answer.json()['id']}").json()
+    """The shared service's job that is complete: trial 1 of 3 has won, at 0.9 on test images."""
+    (job,) = shared.get("/v1/jobs", params={"name": "finished"}).json()["items"]
     assert job["state"] == "complete"
-    return job
+    return dict(job)
 
 
 def uploaded(api: httpx.Client, name: str, archive: bytes) -> Json:
@@ -102,6 +117,7 @@ def problem(answer: httpx.Response, status: int, code: str | None = None) -> Jso
     assert body["status"] == status
     assert body["type"] == f"urn:lrsearch:problem:{body['code']}"
     assert body["detail"]
+    assert body["remedy"]
     if code is not None:
         assert body["code"] == code, body
     return body

@@ -37,7 +37,7 @@ def test_without_a_schema_it_is_alive_but_not_ready(
     assert "lrsearch db upgrade" in unready["remedy"]
 
 
-@pytest.mark.parametrize("empty_settings", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("empty_settings", ["postgres"], indirect=True)
 def test_it_does_not_start_on_a_database_without_a_schema(empty_settings: Settings) -> None:
     with pytest.raises(UnavailableError, match="lrsearch db upgrade"):
         asyncio.run(started(empty_settings))

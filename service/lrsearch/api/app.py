@@ -40,6 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("lrsearch"),
         lifespan=lambda app: _lifespan(app, chosen),
         responses=PROBLEM_RESPONSES,
+        redirect_slashes=False,
     )
     install_error_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)

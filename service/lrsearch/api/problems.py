@@ -46,11 +46,13 @@ MEDIA_TYPE = "application/problem+json"
 LONGEST_VALUE_SHOWN = 200
 
 REMEDY = {
-    HTTPStatus.BAD_REQUEST: "Send well-formed HTTP; /docs shows what each route takes.",
+    HTTPStatus.BAD_REQUEST: "Send the request again, whole and well-formed; see /docs.",
     HTTPStatus.NOT_FOUND: "See /docs for the routes that there are.",
     HTTPStatus.METHOD_NOT_ALLOWED: "Use a method that the header Allow names; see /docs.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Correct the fields named in errors; /docs describes each.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Send it again; if it fails again, look into the log.",
 }
-"""What to do about errors that the framework finds."""
+"""What to do about errors that do not say it themselves."""
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 
@@ -101,7 +103,7 @@ def _response(
         status=status,
         detail=detail,
         code=code,
-        remedy=remedy,
+        remedy=remedy or REMEDY.get(status),
         errors=[
             FieldProblem(field=e.field, message=e.message, value=_short(e.value)) for e in errors
         ],
@@ -147,7 +149,6 @@ def _validation(request: Request, error: Exception) -> Response:
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "invalid",
         f"{errors[0].field}: {errors[0].message}{more}",
-        remedy="Correct the fields named in errors; /docs describes each.",
         errors=errors,
     )
 
@@ -162,7 +163,6 @@ def _http(request: Request, error: Exception) -> Response:
         status,
         status.name.lower(),
         f"{request.method} {request.url.path}: {error.detail}.",
-        remedy=REMEDY.get(status),
         headers=headers,
     )
 
