@@ -185,9 +185,15 @@ class _WorkerProcess:
         if logs is not None and self.log is None:
             logs.mkdir(parents=True, exist_ok=True)
             self.log = (logs / f"worker-{self.number}.log").open("ab")
+        # Threads that wait actively would take the cores from the service and from each other.
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
         # A session of its own: Ctrl-C in the terminal must not reach the worker before us.
         self.process = subprocess.Popen(  # noqa: S603 - our own program
-            command, stdout=self.log, stderr=self.log, start_new_session=True
+            command,
+            env=environment,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
         )
         self.started_at = time.monotonic()
         self.start_again_at = None

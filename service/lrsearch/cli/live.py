@@ -55,7 +55,7 @@ def _whole_job(progress: JobProgress) -> tuple[RenderableType, ...]:
     if progress.state == "finalising":
         remark = "testing the winner"
     else:
-        remark = "" if left is None else f"{duration(left)} left"
+        remark = f"{duration(left)} left" if left else ""
     return (
         Text("trials", style="bold"),
         ProgressBar(1.0, share if share is not None else 0.0, width=_BAR_COLUMNS),
