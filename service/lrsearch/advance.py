@@ -1,5 +1,7 @@
 """How a job goes on: what it proposes next, and what follows when its trials have ended."""
 
+from collections import Counter
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -93,13 +95,7 @@ def advance(session: Session, job: JobRow) -> None:
         if not job.exhausted:
             return
     if job.best_trial is None:
-        reasons = [trial.reason for trial in trials if trial.reason]
-        end_job(
-            session,
-            job,
-            "failed",
-            f"no trial ran to its end; the last one: {reasons[-1]}" if reasons else "no trial ran",
-        )
+        end_job(session, job, "failed", _why_failed(trials))
     elif job.test_images < MINIMUM_TEST_IMAGES:
         complete(session, job, None)
     else:
@@ -111,6 +107,13 @@ def complete(session: Session, job: JobRow, final: FinalReport | None) -> None:
     """Write the result and end the job."""
     job.result = build_result(session, job, final).model_dump(mode="json")
     end_job(session, job, "complete", None)
+
+
+def _why_failed(trials: list[TrialRow]) -> str:
+    counts = Counter(trial.state for trial in trials)
+    reason = "no trial ran to its end: " + ", ".join(f"{n} {state}" for state, n in counts.items())
+    reasons = [trial.reason for trial in trials if trial.reason]
+    return f"{reason}; the last reason: {reasons[-1]}" if reasons else reason
 
 
 def _tried(trial: TrialRow) -> Tried:
