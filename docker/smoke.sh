@@ -26,6 +26,17 @@ api() {
 # pick EXPRESSION: a Python expression on the JSON document `it` of standard input.
 pick() { python3 -c "import json, sys; it = json.load(sys.stdin); print($1)"; }
 
+# await PATH EXPRESSION: asks until it is true of the reply, for a minute.
+await() {
+    for _ in $(seq 60); do
+        [ "$(api "$1" | pick "$2")" != True ] || return 0
+        sleep 1
+    done
+    say "After a minute it is not yet so that $2:"
+    api "$1"
+    return 1
+}
+
 finish() {
     local status=$?
     if [ "$status" != 0 ]; then
@@ -38,13 +49,15 @@ finish() {
     exit "$status"
 }
 trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 say "Building the images"
 compose down --volumes --remove-orphans >"$scratch/down" 2>&1 # what a run that was cut off left
 compose build --quiet
 
-say "Starting"
 SECONDS=0
+say "Starting"
 compose up --detach --wait --quiet-pull 2>"$scratch/up" || { cat "$scratch/up"; exit 1; }
 url=http://$(compose port service 8000)
 say "All are healthy; the service is at $url"
@@ -52,13 +65,10 @@ say "All are healthy; the service is at $url"
 key=$(compose exec -T service lrsearch keys create smoke --scope read --scope submit 2>"$scratch/key")
 api "/v1/datasets?name=silhouettes" --request POST \
     --upload-file service/lrsearch/samples/silhouettes.zip >"$scratch/data-set"
-for _ in $(seq 60); do
-    state=$(api /v1/datasets/silhouettes | pick 'it["state"]')
-    [ "$state" = validating ] || break
-    sleep 1
-done
-[ "$state" = ready ] || { api /v1/datasets/silhouettes; exit 1; }
+await /v1/datasets/silhouettes 'it["state"] == "ready"'
 say "The data set is ready"
+await /v1/workers 'len(it["items"]) > 0'
+say "The worker has registered"
 
 source_model=$(api /v1/source-models | pick 'max(
     (model["name"] for model in it["items"] if model["state"] == "ready"),
@@ -69,7 +79,7 @@ job=$(api /v1/jobs --header "Content-Type: application/json" --data '{
     "protocol": {"name": "graduated", "scale": [1, 2, 4]}, "recipe": {"epochs": 2}
 }' | pick 'it["id"]')
 say "Submitted job $job from source model $source_model; its events:"
-curl --silent --show-error --fail --no-buffer --max-time 900 --header "Authorization: Bearer $key" \
+curl --silent --show-error --fail --no-buffer --max-time 600 --header "Authorization: Bearer $key" \
     "$url/v1/jobs/$job/events" | sed --unbuffered --quiet 's/^data: .*"body":\(.*\)}.*$/\1/p' |
     while read -r event; do say "  $event"; done
 
