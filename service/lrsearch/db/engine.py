@@ -1,6 +1,7 @@
 """The connection to the database, its transactions and its clock."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +11,12 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event, text
 from sqlalchemy.orm import Session, sessionmaker
+
+
+_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""For SQLite, which one process owns: what PostgreSQL's advisory locks are elsewhere."""
+
+_locks_guard = threading.Lock()
 
 
 class Database:
@@ -28,8 +35,6 @@ class Database:
         self._write = sessionmaker(
             self.engine.execution_options(lrsearch_write=True), expire_on_commit=False
         )
-        self._locks: dict[str, threading.Lock] = {}
-        self._locks_guard = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -50,8 +55,8 @@ class Database:
         It is ours until the block ends; on PostgreSQL it also ends with the connection.
         """
         if self.is_sqlite:
-            with self._locks_guard:
-                lock = self._locks.setdefault(name, threading.Lock())
+            with _locks_guard:
+                lock = _locks[f"{self.url.database} {name}"]
             mine = lock.acquire(blocking=False)
             try:
                 yield mine

@@ -1,0 +1,106 @@
+"""A whole search, from the upload to the finetuned model, with workers that die on the way."""
+
+import signal
+from pathlib import Path
+
+import optuna
+import torch
+
+from lrsearch.client import Client
+from lrsearch.contract.jobs import Job, JobRequest
+from lrsearch.contract.protocols import Graduated
+from lrsearch.contract.recipes import Recipe
+from lrsearch.db.engine import Database
+from lrsearch.embedded import Embedded
+from lrsearch.outbox import drain_outbox
+from lrsearch.search.ledger import Ledger
+from lrsearch_worker.data.images import ImageStore
+from lrsearch_worker.task import LoadedTask
+from lrsearch_worker.weights import load
+from tests.acceptance.conftest import StartWorker
+
+EPOCHS = 4
+KILLED_TRIAL = 2
+
+Curves = list[list[tuple[float, float, float]]]
+
+
+def test_a_worker_killed_in_mid_trial_costs_nothing_but_time(
+    service: Embedded, client: Client, start_worker: StartWorker, animals: Path
+) -> None:
+    client.upload_data_set(animals, name="animals")
+    client.wait_for_data_set("animals")
+    job = client.submit(_request())
+    victim = start_worker("victim")
+    for event in client.events(job.id):
+        if event.body.type == "epoch_finished" and event.body.trial == KILLED_TRIAL:
+            victim.send_signal(signal.SIGKILL)
+            break
+    heir = start_worker("heir")
+    client.wait(job.id)
+
+    trials = list(client.trials(job.id))
+    assert [(t.number, t.state, len(t.curve)) for t in trials] == [
+        (number, "complete", EPOCHS) for number in range(4)
+    ]
+    assert [t.attempts for t in trials] == [1, 1, 2, 1]
+    assert [t.worker for t in trials] == ["victim", "victim", "heir", "heir"]
+    assert _ledger(service, job) == [(n, t.val_top1, EPOCHS) for n, t in enumerate(trials)]
+
+    undisturbed = client.submit(_request())
+    client.wait(undisturbed.id)
+    assert _curves(client, undisturbed) == _curves(client, job)
+
+    heir.send_signal(signal.SIGTERM)
+    assert heir.wait(timeout=30) == 0
+
+
+def test_the_delivered_weights_reproduce_the_reported_accuracies(
+    client: Client, start_worker: StartWorker, animals: Path, tmp_path: Path
+) -> None:
+    data_set = client.upload_data_set(animals, name="animals")
+    client.wait_for_data_set("animals")
+    start_worker("worker")
+    job = client.submit(_request())
+    client.wait(job.id)
+    result = client.result(job.id)
+    weights = load(client.download_weights(job.id, tmp_path / "winner.safetensors"))
+
+    archive = next((tmp_path / "worker").rglob("*.zip"))
+    fingerprint = client.data_set(data_set.id).fingerprint
+    assert fingerprint is not None
+    images = ImageStore(tmp_path / "again").images(archive, fingerprint, 16)
+    torch.set_num_threads(1)
+    task = LoadedTask(images, weights.spec, result.recipe)
+    assert task.evaluate(weights, "validation").top1 == result.winner.val_top1
+    assert task.evaluate(weights, "test").top1 == result.winner.test_top1
+    assert result.test_images == 36
+
+
+def _request() -> JobRequest:
+    return JobRequest(
+        data_set="animals",
+        source_model="random",
+        protocol=Graduated(scale=[0.5, 1.0, 2.0]),
+        recipe=Recipe(epochs=EPOCHS, input_size=16),
+    )
+
+
+def _curves(client: Client, job: Job) -> Curves:
+    return [
+        [(m.train_loss, m.val_loss, m.val_top1) for m in trial.curve]
+        for trial in client.trials(job.id)
+    ]
+
+
+def _ledger(service: Embedded, job: Job) -> list[tuple[int, float | None, int]]:
+    """Trials in the Optuna study: number, value, intermediate values; all must be complete."""
+    ledger, database = Ledger(service.settings.ledger), Database(service.settings.database)
+    drain_outbox(database, ledger)
+    names = optuna.study.get_all_study_names(ledger.storage)
+    name = next(name for name in names if job.id in name)
+    trials = optuna.load_study(study_name=name, storage=ledger.storage).trials
+    assert {trial.state for trial in trials} == {optuna.trial.TrialState.COMPLETE}
+    database.dispose()
+    ledger.storage.engine.dispose()
+    return [(t.user_attrs["trial"], t.value, len(t.intermediate_values)) for t in trials]
