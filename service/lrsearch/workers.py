@@ -47,9 +47,7 @@ def list_workers(session: Session, cursor: str | None, limit: int) -> Page[Worke
             select(LeaseRow.worker_id, func.count())
             .where(LeaseRow.state == "active", LeaseRow.worker_id.in_([row.id for row in rows]))
             .group_by(LeaseRow.worker_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     return Page(
         items=[_worker_of(row, held.get(row.id, 0)) for row in rows], next_cursor=next_cursor

@@ -13,6 +13,9 @@ from filelock import FileLock, Timeout
 
 DAY_SECONDS: Final = 86_400.0
 
+LOOK_SECONDS: Final = 0.5
+"""How often one that waits for a held entry looks whether to give up."""
+
 
 class Cache:
     """A folder that any number of workers may share.
@@ -40,8 +43,17 @@ class Cache:
         Raises:
             filelock.Timeout: `give_up` said so.
         """
-        with self._lock(address).acquire(cancel_check=give_up):
+        lock = self._lock(address)
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=LOOK_SECONDS)
+            except Timeout:
+                if give_up():
+                    raise
+        try:
             yield
+        finally:
+            lock.release()
         self._make_room()
 
     def file(self, path: Path, write: Callable[[BinaryIO], None]) -> Path:

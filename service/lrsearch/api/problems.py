@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 
 from lrsearch.api.validation import field_errors
 from lrsearch.contract.problems import FieldProblem, Problem
@@ -47,6 +47,7 @@ LONGEST_VALUE_SHOWN = 200
 
 REMEDY = {
     HTTPStatus.BAD_REQUEST: "Send the request again, whole and well-formed; see /docs.",
+    HTTPStatus.UNAUTHORIZED: "Give an API key; an administrator makes one: lrsearch keys create.",
     HTTPStatus.NOT_FOUND: "See /docs for the routes that there are.",
     HTTPStatus.METHOD_NOT_ALLOWED: "Use a method that the header Allow names; see /docs.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Correct the fields named in errors; /docs describes each.",
@@ -175,6 +176,7 @@ def _allowed(request: Request) -> str:
         if any(
             route.matches({**request.scope, "method": method})[0] == Match.FULL
             for route in request.app.routes
+            if not isinstance(route, Mount)  # the dashboard speaks for itself
         )
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
 from lrsearch.cli.console import err, out
@@ -67,7 +68,7 @@ def demo(
             raise typer.Exit(FAILED)
         weights = client.download_weights(job.id, out_dir / "winner.safetensors")
         out.print(f"Wrote {weights}.", soft_wrap=True)
-    out.print(_further(data), soft_wrap=True)
+    out.print(_further(data))
 
 
 def _request(data_set: DataSet, source: str) -> JobRequest:
@@ -107,9 +108,11 @@ def _introduction(data_set: DataSet, job: Job) -> Text:
 
 
 def _further(data: Path) -> Group:
-    return Group(
-        Text("\nTo explore further:", style="bold"),
-        Text(f"  lrsearch up --data {data}      service and dashboard with this job in them"),
-        Text("  lrsearch show last              its trials and rates"),
-        Text("  lrsearch submit FOLDER --watch  the same for your images, one folder a label"),
-    )
+    commands = Table.grid(padding=(0, 3))
+    for command, meaning in (
+        (f"lrsearch up --data {data}", "service and dashboard with this job in them"),
+        ("lrsearch show last", "its trials and rates"),
+        ("lrsearch submit FOLDER --watch", "the same for your images, one folder a label"),
+    ):
+        commands.add_row(f"  {command}", meaning)
+    return Group(Text("\nTo explore further:", style="bold"), commands)

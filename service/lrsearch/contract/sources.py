@@ -23,7 +23,10 @@ class ResNet27(Contract):
 
     network: Literal["resnet27"] = "resnet27"
     width: float = Field(
-        default=1.0, ge=0.0625, le=4.0, description="Factor on every stage's channels (1: 32 … 512)."
+        default=1.0,
+        ge=0.0625,
+        le=4.0,
+        description="Factor on every stage's channels (1: 32 … 512).",
     )
     norm: Literal["none", "batch"] = Field(
         default="batch", description="Normalisation after each convolution; Caffe's original: none."
@@ -37,7 +40,9 @@ Architecture = ResNet27
 class Card(Contract):
     """Where a source model comes from: what one must know to use it and to make it again."""
 
-    description: str = Field(default="", max_length=2000, description="What it knows, in a sentence.")
+    description: str = Field(
+        default="", max_length=2000, description="What it knows, in a sentence."
+    )
     data: list[str] = Field(default_factory=list, description="Data sets it was trained on.")
     licence: str = Field(default="", max_length=500, description="Licence of weights and data.")
     recipe: dict[str, str | int | float] = Field(
@@ -55,7 +60,9 @@ class SourceSpec(Contract):
     architecture: Architecture = Field(description="The network that the weights fit.")
     input_size: int = Field(ge=16, le=512, description="Pixels a side that it was trained at.")
     mean: Channels = Field(default=(0.5, 0.5, 0.5), description="Subtracted from pixels in [0, 1].")
-    std: Channels = Field(default=(0.5, 0.5, 0.5), description="Divides after the mean's subtraction.")
+    std: Channels = Field(
+        default=(0.5, 0.5, 0.5), description="Divides after the mean's subtraction."
+    )
     labels: list[str] | None = Field(
         default=None, max_length=100_000, description="Names of the head's outputs, in order."
     )

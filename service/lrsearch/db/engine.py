@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import URL, Connection, create_engine, event, text
 from sqlalchemy.orm import Session, sessionmaker
 
-
 _locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 """For SQLite, which one process owns: what PostgreSQL's advisory locks are elsewhere."""
 

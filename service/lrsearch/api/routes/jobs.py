@@ -70,7 +70,7 @@ def submit_job(
 def list_jobs(
     service: Running,
     _: Reader,
-    state: JobState | None = None,
+    state: Annotated[JobState | None, Query(description="Where it stands.")] = None,
     data_set: Annotated[str | None, Query(max_length=100, description="Id or name.")] = None,
     source_model: Annotated[str | None, Query(max_length=100, description="Id or name.")] = None,
     name: Annotated[Name | None, Query(description="The job's.")] = None,
@@ -125,7 +125,12 @@ def get_trial(job_id: str, number: TrialNumber, service: Running, _: Reader) -> 
 @router.get(
     "/{job_id}/events",
     response_class=EventSourceResponse,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "Events, in order."}},
+    responses={
+        200: {
+            "description": "Events, in order: `id`, `event` (the type) and `data` (an Event).",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
 )
 async def stream_events(
     job_id: str,
