@@ -56,7 +56,7 @@ class Cache:
             lock.release()
         self._make_room()
 
-    def file(self, path: Path, write: Callable[[BinaryIO], None]) -> Path:
+    def file(self, path: Path, write: Callable[[BinaryIO], object]) -> Path:
         """The file at `path`, which the caller holds; `write` makes it if it is not there.
 
         What `write` raises leaves no file.

@@ -1,0 +1,44 @@
+"""Stand-ins for the finetune, for what a real one does not do on demand."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lrsearch.contract.rates import StageRates
+from lrsearch.contract.sources import Card
+from lrsearch.contract.trials import EpochMetrics
+from lrsearch_worker.task import LoadedTask
+from lrsearch_worker.weights import to_bytes
+
+Check = Callable[[], None]
+Epochs = Callable[[Check], Iterator[EpochMetrics]]
+
+
+def play(monkeypatch: pytest.MonkeyPatch, *scripts: Epochs) -> None:
+    """Let the next trials be these, one after the other; the last one is played on and on."""
+    left = list(scripts)
+
+    class Engine:
+        def __init__(self, task: LoadedTask, rates: StageRates) -> None:
+            self._task = task
+
+        def epochs(self, check: Check) -> Iterator[EpochMetrics]:
+            return (left.pop(0) if len(left) > 1 else left[0])(check)
+
+        def checkpoint(self, card: Card) -> bytes:
+            return to_bytes(self._task.network().state_dict(), self._task.result_spec(card))
+
+    monkeypatch.setattr("lrsearch_worker.trial.Finetune", Engine)
+
+
+def metrics(epoch: int, val_top1: float = 0.5, seconds: float = 1.0) -> EpochMetrics:
+    """An epoch of which only accuracy and duration matter."""
+    return EpochMetrics(
+        epoch=epoch, train_loss=1.0, val_loss=1.0, val_top1=val_top1, seconds=seconds
+    )
+
+
+def all_epochs(check: Check, epochs: int = 3, val_top1: float = 0.5) -> Iterator[EpochMetrics]:
+    """A trial without incident."""
+    for epoch in range(1, epochs + 1):
+        yield metrics(epoch, val_top1)
