@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 import structlog
 
+from lrsearch import keys
 from lrsearch.settings import Settings
 from tests.api.fake_worker import FakeWorker
 from tests.api.samples import silhouettes, zip_of
@@ -32,6 +34,16 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         )
         yield
         structlog.reset_defaults()
+
+
+@pytest.fixture(scope="module")
+def guarded(migrated_sqlite: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A service on SQLite that demands keys, as on an address that other machines can reach."""
+    folder = tmp_path_factory.mktemp("guarded") / "data"
+    shutil.copytree(migrated_sqlite.data_dir, folder)
+    everywhere = "0.0.0.0"  # noqa: S104 - it listens on loopback here, whatever this says
+    with serving(Settings(data_dir=folder, host=everywhere)) as api:
+        yield api
 
 
 @pytest.fixture
@@ -89,6 +101,17 @@ def finished(shared: Api) -> Json:
     (job,) = shared.get("/v1/jobs", params={"name": "finished"}).json()["items"]
     assert job["state"] == "complete"
     return dict(job)
+
+
+def secret(api: Api, *scopes: str, expires_in: timedelta | None = None) -> str:
+    """A new key."""
+    with api.service.database.write() as session:
+        return keys.create_key(session, "-".join(scopes), list(scopes), expires_in)
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that shows a key."""
+    return {"Authorization": f"Bearer {key}"}
 
 
 def uploaded(api: httpx.Client, name: str, archive: bytes) -> Json:

@@ -1,0 +1,126 @@
+"""The OpenAPI document."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lrsearch.api.app import create_app
+from lrsearch.settings import Settings
+from tests.api.conftest import Json
+from tests.api.serving import Api
+
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+ROUTES = {
+    "GET /healthz",
+    "GET /readyz",
+    "POST /v1/datasets",
+    "POST /v1/datasets/folders",
+    "GET /v1/datasets",
+    "GET /v1/datasets/{data_set}",
+    "GET /v1/datasets/{data_set}/content",
+    "POST /v1/source-models",
+    "GET /v1/source-models",
+    "GET /v1/source-models/{source_model}",
+    "GET /v1/source-models/{source_model}/weights",
+    "POST /v1/jobs",
+    "GET /v1/jobs",
+    "GET /v1/jobs/{job_id}",
+    "POST /v1/jobs/{job_id}/cancel",
+    "GET /v1/jobs/{job_id}/trials",
+    "GET /v1/jobs/{job_id}/trials/{number}",
+    "GET /v1/jobs/{job_id}/events",
+    "GET /v1/jobs/{job_id}/result",
+    "GET /v1/jobs/{job_id}/weights",
+    "POST /v1/workers",
+    "GET /v1/workers",
+    "POST /v1/leases",
+    "POST /v1/leases/{lease_id}/heartbeat",
+    "PUT /v1/leases/{lease_id}/work/{work_id}/weights",
+    "POST /v1/leases/{lease_id}/work/{work_id}/report",
+    "POST /v1/leases/{lease_id}/release",
+    "GET /v1/blobs/{sha256}",
+}
+
+
+@pytest.fixture
+def document(shared: Api) -> Json:
+    document: Json = shared.get("/openapi.json").json()
+    return document
+
+
+def operations(document: Json) -> Iterator[tuple[str, Json]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def test_it_holds_every_route_of_the_contract(document: Json) -> None:
+    assert {name for name, _ in operations(document)} == ROUTES
+
+
+def test_every_route_is_described_and_says_what_it_answers(document: Json) -> None:
+    for name, operation in operations(document):
+        assert operation["summary"], name
+        assert operation["description"], name
+        successes = {s: r for s, r in operation["responses"].items() if s.startswith("2")}
+        assert successes, name
+        for status, response in successes.items():
+            assert response["description"], name
+            if status != "204":
+                schemas = [content.get("schema") for content in response["content"].values()]
+                assert all(schemas), f"{name} {status}"
+
+
+def test_every_route_declares_its_problems(document: Json) -> None:
+    for name, operation in operations(document):
+        for status in ("4XX", "5XX"):
+            assert operation["responses"][status]["content"] == PROBLEM, name
+        assert "422" not in operation["responses"], name
+    assert set(document["components"]["schemas"]["Problem"]["required"]) >= {"code", "detail"}
+
+
+def test_every_parameter_and_every_field_of_a_request_is_described(document: Json) -> None:
+    for name, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            is_described = parameter.get("description") or parameter["in"] == "path"
+            assert is_described, f"{name}: {parameter['name']}"
+    for name in ("JobRequest", "Recipe", "Budget", "Graduated", "FolderRegistration", "Splits"):
+        schema = document["components"]["schemas"][name]
+        assert schema["description"], name
+        for field, declared in schema["properties"].items():
+            assert declared.get("description") or "const" in declared, f"{name}.{field}"
+
+
+def test_uploads_and_downloads_are_binary(document: Json) -> None:
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    paths: dict[str, Any] = document["paths"]
+    for path, method in (
+        ("/v1/datasets", "post"),
+        ("/v1/source-models", "post"),
+        ("/v1/leases/{lease_id}/work/{work_id}/weights", "put"),
+    ):
+        body = paths[path][method]["requestBody"]
+        assert (body["required"], body["content"]) == (True, {"application/octet-stream": binary})
+    for path, media_type in (
+        ("/v1/datasets/{data_set}/content", "application/zip"),
+        ("/v1/jobs/{job_id}/weights", "application/octet-stream"),
+        ("/v1/blobs/{sha256}", "application/octet-stream"),
+    ):
+        assert paths[path]["get"]["responses"]["200"]["content"] == {media_type: binary}
+
+
+def test_keys_are_asked_for_only_where_they_are_demanded(
+    document: Json, sqlite_settings: Callable[..., Settings]
+) -> None:
+    assert not any("security" in operation for _, operation in operations(document))
+    guarded = create_app(sqlite_settings(require_keys=True)).openapi()
+    for name, operation in operations(guarded):
+        assert ("security" in operation) is ("/v1/" in name), name
+
+
+def test_it_is_shown_to_people(shared: Api) -> None:
+    page = shared.get("/docs")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "/openapi.json" in page.text
