@@ -98,11 +98,9 @@ def _ask(
     study.add_trials([_frozen(trial, space) for trial in tried if trial.point])
     point: Point = {}
     for _ in range(ATTEMPTS_AT_A_NEW_POINT if is_finite(protocol) else 1):
-        trial = study.ask(space)
-        point = dict(trial.params)
+        point = dict(study.ask(space).params)  # stays RUNNING: the next one is asked to differ
         if protocol.rates(point) not in seen:
             break
-        study.tell(trial, state=OptunaState.FAIL)
     return point
 
 
