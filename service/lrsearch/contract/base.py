@@ -7,10 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 Accuracy = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 """Share of images whose top-1 label is right, in [0, 1]."""
 
-Rate = Annotated[float, Field(ge=0.0, le=1e3, allow_inf_nan=False)]
+MAX_RATE = 1e3
+"""Largest learning rate; nothing that trains comes near."""
+
+Rate = Annotated[float, Field(ge=0.0, le=MAX_RATE, allow_inf_nan=False)]
 """A learning rate; 0 means frozen."""
 
-PositiveRate = Annotated[float, Field(gt=0.0, le=1e3, allow_inf_nan=False)]
+PositiveRate = Annotated[float, Field(gt=0.0, le=MAX_RATE, allow_inf_nan=False)]
 """A learning rate that trains."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]

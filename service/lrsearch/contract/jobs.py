@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from lrsearch.contract.base import Accuracy, Contract, Identifier, Name
 from lrsearch.contract.budgets import Budget
-from lrsearch.contract.protocols import Graduated, Protocol, is_finite
+from lrsearch.contract.protocols import MAX_POINTS, Graduated, Protocol, grid_size, is_finite
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.workers import DeviceKind
 
@@ -54,6 +54,11 @@ class JobRequest(Contract):
             raise ValueError(
                 f"strategy 'exhaustive' cannot enumerate protocol {self.protocol.name!r} with a "
                 "range; give lists of values, or choose strategy 'random', 'tpe' or 'gp'"
+            )
+        if is_finite(self.protocol) and (points := grid_size(self.protocol)) > MAX_POINTS:
+            raise ValueError(
+                f"protocol {self.protocol.name!r} has a grid of {points} points, more than "
+                f"{MAX_POINTS}; give shorter lists, or a range to sample from"
             )
         if self.budget.epochs is not None and self.budget.epochs < self.recipe.epochs:
             raise ValueError(

@@ -6,11 +6,12 @@ Frozen is a choice of its own everywhere, never a tiny number on a log axis.
 """
 
 from itertools import product
+from math import prod
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lrsearch.contract.base import Contract, PositiveRate, Rate
+from lrsearch.contract.base import MAX_RATE, Contract, PositiveRate, Rate
 from lrsearch.contract.rates import INNER_STAGES, StageRates
 
 Point = dict[str, float | int]
@@ -18,6 +19,9 @@ Point = dict[str, float | int]
 
 PAPER_SCALES = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
 """The 11 scales of the paper's section 4.3."""
+
+MAX_POINTS = 10_000
+"""Of a grid: far more than anybody finetunes, few enough to be gone through at every claim."""
 
 PositiveFactor = Annotated[float, Field(gt=0.0, le=1e3, allow_inf_nan=False)]
 Factor = Annotated[float, Field(ge=0.0, le=1e3, allow_inf_nan=False)]
@@ -127,6 +131,18 @@ class Graduated(Contract):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _every_scale_gives_rates(self) -> Self:
+        heads = [multipliers[-1] for multipliers in self.multipliers]
+        for scale, head in ((_lowest(self.scale), min(heads)), (_highest(self.scale), max(heads))):
+            rate = self.base * scale * head
+            if not 0.0 < rate <= MAX_RATE:
+                raise ValueError(
+                    f"base {self.base:g} × scale {scale:g} × the head's multiplier {head:g} gives "
+                    f"rate {rate:g}; it must be above 0 and at most {MAX_RATE:g}"
+                )
+        return self
+
     @property
     def axes(self) -> Axes:
         """What is searched, by name; which set of multipliers only where there are several."""
@@ -157,7 +173,7 @@ class Staged(Contract):
     """
 
     name: Literal["staged"] = "staged"
-    frozen: Annotated[list[FrozenStages], Field(min_length=1)] = Field(
+    frozen: Annotated[list[FrozenStages], Field(min_length=1, max_length=6)] = Field(
         default=[0, 1, 2, 3, 4, 5], description="How many stages are frozen, from the input on."
     )
     il: Axis = Field(
@@ -196,6 +212,11 @@ Protocol = Annotated[LastLayer | Uniform | Graduated | Staged, Field(discriminat
 def is_finite(protocol: LastLayer | Uniform | Graduated | Staged) -> bool:
     """Whether the protocol's points can be enumerated: no axis is a range."""
     return not any(isinstance(axis, LogRange) for axis in protocol.axes.values())
+
+
+def grid_size(protocol: LastLayer | Uniform | Graduated | Staged) -> int:
+    """Combinations of a finite protocol's values; at least as many as it has points."""
+    return prod(len(axis) for axis in protocol.axes.values() if not isinstance(axis, LogRange))
 
 
 def _grid(axes: Axes) -> list[Point]:
