@@ -49,3 +49,16 @@ def test_an_unknown_key_cannot_be_revoked() -> None:
 
     assert done.exit_code == 1
     assert "There is no API key unheard-of" in done.stderr
+
+
+def test_a_database_that_cannot_be_reached_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LRSEARCH_DATABASE_URL", "postgresql://me:secret@127.0.0.1:9/lrsearch")
+
+    for command in (("db", "upgrade"), ("keys", "list")):
+        done = run(*command)
+
+        assert done.exit_code == 2
+        assert "127.0.0.1:9/lrsearch cannot be used" in done.stderr
+        assert "secret" not in done.stderr

@@ -1,9 +1,16 @@
 """`lrsearch db`: the database's tables."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import typer
 
 from lrsearch.cli.console import out
-from lrsearch.cli.errors import extra
+from lrsearch.cli.errors import UsageError, extra
+
+if TYPE_CHECKING:
+    from lrsearch.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The database's tables.")
 
@@ -20,5 +27,21 @@ def upgrade() -> None:
         from lrsearch.db.migrate import upgrade
         from lrsearch.settings import Settings
     settings = Settings()
-    upgrade(settings)
+    with usable_database(settings):
+        upgrade(settings)
     out.print(f"The tables in {settings.database.render_as_string()} are up to date.")
+
+
+@contextmanager
+def usable_database(settings: "Settings") -> Iterator[None]:
+    """Says in a sentence that the database cannot be reached, or has no tables."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        raise UsageError(
+            f"The database {settings.database.render_as_string()} cannot be used: "
+            f"{str(error.orig).strip()}\nIs LRSEARCH_DATABASE_URL right? Tables are made by "
+            "`lrsearch db upgrade`."
+        ) from error

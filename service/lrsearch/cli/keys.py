@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from lrsearch.cli.console import err, out
+from lrsearch.cli.db import usable_database
 from lrsearch.cli.errors import extra
 from lrsearch.cli.tables import age, plain_table
 
@@ -123,10 +124,15 @@ def _write_private(file: Path, text: str) -> None:
 def _transaction() -> "Iterator[Session]":
     with extra("service"):
         from lrsearch.db.engine import Database
+        from lrsearch.db.migrate import upgrade
         from lrsearch.settings import Settings
-    database = Database(Settings().database)
-    try:
-        with database.write() as session:
-            yield session
-    finally:
-        database.dispose()
+    settings = Settings()
+    with usable_database(settings):
+        database = Database(settings.database)
+        try:
+            if database.is_sqlite:
+                upgrade(settings)
+            with database.write() as session:
+                yield session
+        finally:
+            database.dispose()
