@@ -56,8 +56,8 @@ say "Building the images"
 compose down --volumes --remove-orphans >"$scratch/down" 2>&1 # what a run that was cut off left
 compose build --quiet
 
+say "Built; starting"
 SECONDS=0
-say "Starting"
 compose up --detach --wait --quiet-pull 2>"$scratch/up" || { cat "$scratch/up"; exit 1; }
 url=http://$(compose port service 8000)
 say "All are healthy; the service is at $url"
