@@ -15,6 +15,7 @@ from lrsearch.contract.leases import (
     Lease,
     Report,
     Task,
+    TestScore,
     TrialReport,
     TrialWork,
     UploadReply,
@@ -113,7 +114,7 @@ class Runner:
         winner = fetcher.weights(work.winner_weights)
         baseline = fetcher.weights(work.baseline_weights) if work.baseline_weights else None
         report = run_final(task, winner, baseline)
-        log.info("final test done", winner=report.winner, baseline=report.baseline)
+        log.info("final test done", winner=_top1(report.winner), baseline=_top1(report.baseline))
         return report
 
     def _task(self, task: Task, fetcher: Fetcher) -> LoadedTask:
@@ -182,6 +183,10 @@ def _check_model(work: CheckModelWork, fetcher: Fetcher) -> CheckModelReport:
         return CheckModelReport(accepted=False, reason=str(error)[:REASON_LENGTH])
     log.info("source model accepted")
     return CheckModelReport(accepted=True)
+
+
+def _top1(score: TestScore | None) -> float | None:
+    return None if score is None else round(score.correct / score.images, 4)
 
 
 def _may_win(work: TrialWork, report: TrialReport, to_beat: float | None) -> bool:

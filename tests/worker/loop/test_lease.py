@@ -10,7 +10,7 @@ from structlog.testing import LogCapture
 
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch_worker.cache import Cache
-from lrsearch_worker.errors import ServiceRefusedError
+from lrsearch_worker.errors import DeviceLostError, ServiceRefusedError
 from tests.worker.loop.conftest import StartWorker, make_loop
 from tests.worker.loop.engines import Check, all_epochs, metrics, play
 from tests.worker.loop.fake_service import WAIT_SECONDS, FakeService, problem
@@ -175,6 +175,33 @@ def test_a_worker_that_is_not_let_in_ends_with_the_services_words(
     service.fail("POST", "/workers", problem(401, "key_unknown", "The key is not known."))
     with pytest.raises(ServiceRefusedError, match="The key is not known"):
         make_loop(service, Cache(tmp_path, 2**30)).run()
+
+
+def test_a_worker_whose_device_is_lost_reports_the_trial_and_ends(
+    service: FakeService,
+    animals: Archive,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    log: LogCapture,
+) -> None:
+    def device_fails(*arguments: object, **options: object) -> None:
+        raise RuntimeError("unspecified launch failure")
+
+    def breaks_down(check: Check) -> Iterator[EpochMetrics]:
+        yield metrics(1)
+        monkeypatch.setattr("torch.ones", device_fails)
+        device_fails()
+
+    play(monkeypatch, breaks_down)
+    first, second = trial(number=1), trial(number=2)
+    for work in (first, second):
+        service.offer([work], task(service, animals))
+    with pytest.raises(DeviceLostError, match="unspecified launch failure"):
+        make_loop(service, Cache(tmp_path, 2**30)).run()
+    report = service.reports[first.id]
+    assert report.kind == "trial"
+    assert report.reason == "RuntimeError: unspecified launch failure"
+    assert second.id not in service.reports
 
 
 def test_every_happening_has_its_line(
