@@ -1,0 +1,312 @@
+"""The ledger: each job's Optuna study holds every trial once, as our tables do."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from optuna_dashboard import get_note
+from optuna_dashboard._custom_plot_data import list_graph_object_ids
+from sqlalchemy import func, select
+from structlog.testing import capture_logs
+
+from lrsearch.contract.budgets import Budget
+from lrsearch.contract.jobs import Job
+from lrsearch.contract.leases import TrialReport
+from lrsearch.contract.protocols import Graduated, LastLayer, LogRange, Uniform
+from lrsearch.contract.trials import Trial
+from lrsearch.db.engine import Database
+from lrsearch.db.tables import OutboxRow
+from lrsearch.outbox import MAX_ATTEMPTS, drain_outbox, retry_set_aside
+from lrsearch.search.ledger import FIGURE_ID, Ledger, study_name
+from lrsearch.settings import Settings
+from tests.service.rig import Rig, curve
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    ledger = Ledger(settings.ledger)
+    with capture_logs():  # what the ledger refuses is logged with its traceback
+        yield ledger
+    ledger.storage.engine.dispose()
+
+
+def test_the_study_holds_every_trial_once_with_what_is_known_of_it(
+    rig: Rig, ledger: Ledger
+) -> None:
+    job = rig.submit(name="silhouettes", protocol=Uniform(), budget=Budget(trials=3))
+    rig.run(lambda work: 0.5 + 0.1 * work.number)
+    drain_outbox(rig.database, ledger)
+    entries = _entries(ledger, job)
+    trials = rig.trials(job)
+    assert [entry.user_attrs["trial"] for entry in entries] == [0, 1, 2, 3]
+    for entry, trial in zip(entries, trials, strict=True):
+        assert entry.state == TrialState.COMPLETE
+        assert entry.value == trial.val_top1
+        assert entry.params == trial.point
+        assert entry.intermediate_values == {m.epoch: m.val_top1 for m in trial.curve}
+        assert entry.user_attrs == {
+            "trial": trial.number,
+            "trial_id": trial.id,
+            "baseline": trial.baseline,
+            **{f"rate_{stage}": rate for stage, rate in trial.rates.items()},
+            "state": "complete",
+            "seconds": 1.0,
+            "worker": "worker",
+            "val_loss": 1.0,
+        }
+    assert _study(ledger, job).best_value == 0.8
+    assert study_name(job) == f"silhouettes {job.id}"
+
+
+def test_trials_appear_while_they_run(rig: Rig, ledger: Ledger) -> None:
+    job = rig.submit()
+    rig.complete(rig.claim(), 0.5)
+    rig.claim()
+    drain_outbox(rig.database, ledger)
+    entries = _entries(ledger, job)
+    assert [entry.state for entry in entries] == [TrialState.COMPLETE, TrialState.RUNNING]
+    assert [entry.params for entry in entries] == [{}, {"scale": 0.25}]
+
+
+def test_only_a_complete_trial_has_a_score(rig: Rig, ledger: Ledger) -> None:
+    job = rig.submit()
+    outcomes = ["complete", "diverged", "failed", "pruned", "cancelled"]
+    for outcome in outcomes:
+        lease = rig.claim()
+        report = TrialReport.model_validate(
+            {
+                "outcome": outcome,
+                "reason": f"it {outcome}",
+                "curve": curve(0.5, 0.6)[: 2 if outcome == "complete" else 1],
+                "seconds": 1.0,
+                "weights_sha256": rig.upload(lease, lease.work[0]),
+            }
+        )
+        rig.report(lease, lease.work[0], report)
+    drain_outbox(rig.database, ledger)
+    entries = _entries(ledger, job)
+    assert [(entry.state, entry.value) for entry in entries] == [
+        (TrialState.COMPLETE, 0.6),
+        (TrialState.FAIL, None),
+        (TrialState.FAIL, None),
+        # What Optuna shows of a pruned trial is its last epoch's, marked as such.
+        (TrialState.PRUNED, 0.5),
+        (TrialState.FAIL, None),
+    ]
+    assert [entry.user_attrs["state"] for entry in entries] == outcomes
+    assert entries[1].user_attrs["reason"] == "it diverged"
+
+
+def test_no_entry_stays_running_when_its_job_is_over(rig: Rig, ledger: Ledger) -> None:
+    job = rig.submit()
+    rig.complete(rig.claim(), 0.5)
+    rig.claim(max_trials=3)
+    drain_outbox(rig.database, ledger)
+    rig.cancel(job.id)
+    drain_outbox(rig.database, ledger)
+    states = [entry.state for entry in _entries(ledger, job)]
+    assert states == [TrialState.COMPLETE] + [TrialState.FAIL] * 3
+
+
+def test_a_trial_that_was_put_back_keeps_its_one_entry(rig: Rig, ledger: Ledger) -> None:
+    job = rig.submit(protocol=LastLayer(ll=[0.02]))
+    for _ in range(2):
+        rig.lose(rig.claim())
+        drain_outbox(rig.database, ledger)
+    rig.run()
+    drain_outbox(rig.database, ledger)
+    _assert_mirrored(rig, ledger, job)
+
+
+def test_telling_again_changes_nothing(rig: Rig, ledger: Ledger, settings: Settings) -> None:
+    job = rig.submit(protocol=LastLayer(ll=[0.02]))
+    rig.run()
+    told = _outbox(rig.database)
+    drain_outbox(rig.database, ledger)
+    before = _entries(ledger, job)
+    with rig.database.write() as session:  # as if the notes of what was told were lost
+        session.add_all(
+            OutboxRow(job_id=row.job_id, trial_id=row.trial_id, attempts=0) for row in told
+        )
+    other = Ledger(settings.ledger)
+    assert drain_outbox(rig.database, other) == len(told)
+    assert _entries(other, job) == before
+    other.storage.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "create_new_study",
+        "create_new_trial",
+        "set_trial_intermediate_value",
+        "set_trial_user_attr",
+        "set_trial_state_values",
+    ],
+)
+def test_a_crash_after_any_step_leaves_no_second_entry(
+    rig: Rig, settings: Settings, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = rig.submit(protocol=LastLayer(ll=[0.02]))
+    rig.run()
+    crashes = 0
+    done = getattr(RDBStorage, step)
+
+    def crash_after(*args: Any, **kwargs: Any) -> None:
+        nonlocal crashes
+        crashes += 1
+        done(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    for _ in range(2):  # each time a new process, that crashes where the last one did
+        ledger = Ledger(settings.ledger)
+        with monkeypatch.context() as patch:
+            patch.setattr(RDBStorage, step, crash_after)
+            if crashes < 1 or step != "create_new_study":  # which is there from now on
+                with pytest.raises(KeyboardInterrupt):
+                    drain_outbox(rig.database, ledger)
+        ledger.storage.engine.dispose()
+    ledger = Ledger(settings.ledger)
+    drain_outbox(rig.database, ledger)
+    _assert_mirrored(rig, ledger, job)
+    ledger.storage.engine.dispose()
+
+
+def test_drainers_at_once_make_no_second_entry(rig: Rig, settings: Settings) -> None:
+    jobs = [rig.submit(protocol=LastLayer(ll=[0.02, 0.03])) for _ in range(2)]
+    # SQLite belongs to one process; PostgreSQL may have several, each with its own connections.
+    databases = [rig.database] * 3
+    if not rig.database.is_sqlite:
+        databases = [Database(settings.database) for _ in range(3)]
+    ledgers = [Ledger(settings.ledger) for _ in range(3)]
+    over = Event()
+
+    def drain(replica: int) -> None:
+        while not over.is_set():
+            drain_outbox(databases[replica], ledgers[replica])
+
+    with ThreadPoolExecutor(4) as pool:
+        draining = [pool.submit(drain, replica) for replica in range(3)]
+        rig.run()
+        over.set()
+        for each in draining:
+            each.result()
+    drain_outbox(rig.database, ledgers[0])
+    for job in jobs:
+        _assert_mirrored(rig, ledgers[0], job)
+    for ledger, database in zip(ledgers, databases, strict=True):
+        ledger.storage.engine.dispose()
+        database.dispose()
+
+
+def test_a_broken_study_does_not_hold_up_other_jobs(
+    rig: Rig, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = (rig.submit(protocol=LastLayer(ll=[0.02])) for _ in range(2))
+    rig.run()
+    mirror = Ledger.mirror_trial
+
+    def mirror_unless_broken(self: Ledger, job: Job, trial: Trial, ledger_id: int | None) -> int:
+        if job.id == broken.id:
+            raise RuntimeError("the study is broken")
+        return mirror(self, job, trial, ledger_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "mirror_trial", mirror_unless_broken)
+        drain_outbox(rig.database, ledger)
+    _assert_mirrored(rig, ledger, sound)
+    drain_outbox(rig.database, ledger)
+    _assert_mirrored(rig, ledger, broken)
+
+
+def test_what_the_ledger_refuses_is_set_aside_and_tried_again_later(
+    rig: Rig, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = rig.submit(protocol=LastLayer(ll=[0.02]))
+    rig.run()
+    mirror = Ledger.mirror_trial
+
+    def mirror_all_but_the_first(
+        self: Ledger, job: Job, trial: Trial, ledger_id: int | None
+    ) -> int:
+        if trial.number == 0:
+            raise RuntimeError("refused")
+        return mirror(self, job, trial, ledger_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "mirror_trial", mirror_all_but_the_first)
+        for _ in range(2 * MAX_ATTEMPTS + 1):
+            drain_outbox(rig.database, ledger)
+    assert [entry.user_attrs["trial"] for entry in _entries(ledger, job)] == [1]
+    assert drain_outbox(rig.database, ledger) == 0
+    retry_set_aside(rig.database)
+    drain_outbox(rig.database, ledger)
+    _assert_mirrored(rig, ledger, job)
+
+
+def test_the_study_shows_the_task_and_in_the_end_the_verdict(rig: Rig, ledger: Ledger) -> None:
+    job = rig.submit(protocol=LastLayer(ll=[0.02]), images_per_label=20)
+    drain_outbox(rig.database, ledger)
+    note = _note(ledger, job)
+    assert "Target **animals**, source model **random**, protocol `last_layer`" in note
+    assert "20 training images per label" in note
+    assert "The job is waiting." in note
+    rig.run(lambda work: 0.5 + 0.1 * work.number)
+    drain_outbox(rig.database, ledger)
+    note = _note(ledger, job)
+    assert f"**{rig.result(job).verdict}**" in note
+    assert "| winner | 1 | 0 | 0 | 0 | 0 | 0 | 0.02 | 0.600 |" in note
+    attributes = ledger.storage.get_study_system_attrs(_study(ledger, job)._study_id)
+    assert list_graph_object_ids(attributes) == [FIGURE_ID]
+
+
+def test_a_point_of_a_log_range_is_a_parameter_on_a_log_axis(rig: Rig, ledger: Ledger) -> None:
+    job = rig.submit(
+        protocol=Graduated(scale=LogRange(low=0.1, high=10.0)), budget=Budget(trials=2)
+    )
+    rig.run()
+    drain_outbox(rig.database, ledger)
+    entries = _entries(ledger, job)[1:]
+    for entry, trial in zip(entries, rig.trials(job)[1:], strict=True):
+        assert entry.params == trial.point
+        axis = entry.distributions["scale"]
+        assert isinstance(axis, optuna.distributions.FloatDistribution)
+        assert axis.log
+
+
+def _study(ledger: Ledger, job: Job) -> optuna.Study:
+    return optuna.load_study(study_name=study_name(job), storage=ledger.storage)
+
+
+def _entries(ledger: Ledger, job: Job) -> list[FrozenTrial]:
+    """By our number."""
+    return sorted(_study(ledger, job).trials, key=lambda entry: int(entry.user_attrs["trial"]))
+
+
+def _assert_mirrored(rig: Rig, ledger: Ledger, job: Job) -> None:
+    """The study says of every trial what our tables say, and nothing is left to tell."""
+    shown = [
+        (e.user_attrs["trial_id"], e.user_attrs["state"], e.value, e.params, e.intermediate_values)
+        for e in _entries(ledger, job)
+    ]
+    assert shown == [
+        (t.id, t.state, t.val_top1, t.point, {m.epoch: m.val_top1 for m in t.curve})
+        for t in rig.trials(job)
+    ]
+    with rig.database.read() as session:
+        waiting = select(func.count()).select_from(OutboxRow).where(OutboxRow.job_id == job.id)
+        assert session.scalar(waiting) == 0
+
+
+def _outbox(database: Database) -> list[OutboxRow]:
+    with database.read() as session:
+        return list(session.scalars(select(OutboxRow).order_by(OutboxRow.id)))
+
+
+def _note(ledger: Ledger, job: Job) -> str:
+    return str(get_note(_study(ledger, job)))
