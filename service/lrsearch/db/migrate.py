@@ -47,6 +47,9 @@ def _upgrade_ledger(settings: Settings) -> None:
         root.addHandler(logging.NullHandler())
     storage = open_storage(settings.ledger, create=True)
     storage.upgrade()
+    if storage.engine.dialect.name == "sqlite":
+        with storage.engine.connect() as connection:  # whoever reads holds up nobody who writes
+            connection.execute(text("PRAGMA journal_mode=WAL"))
     storage.engine.dispose()
 
 
