@@ -78,6 +78,7 @@ class Embedded:
         self._say = say
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
+        self._listener: socket.socket | None = None
         self._stopping = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
         self.url = ""
@@ -116,7 +117,7 @@ class Embedded:
                 worker.look_after(self._command(), self._logs, self._say)
 
     def _start_service(self) -> None:
-        listener = _listen(self.settings.host, self.settings.port)
+        self._listener = listener = _listen(self.settings.host, self.settings.port)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         if self.settings.database.get_backend_name() != "sqlite":
@@ -159,6 +160,8 @@ class Embedded:
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join()
+        if self._listener is not None:
+            self._listener.close()
 
     def _command(self) -> list[str]:
         threads = max(1, _cores() // max(1, len(self._workers)))

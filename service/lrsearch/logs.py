@@ -1,7 +1,6 @@
 """Structured logs of the service: a line a happening, for people on a terminal, else JSON."""
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,11 +47,16 @@ def configure_logs(stream: TextIO) -> None:
 
 @contextmanager
 def logs_in(file: Path) -> Iterator[None]:
-    """Sends the log to a file for a while, afterwards to standard error."""
+    """Sends the log to a file for a while, afterwards where it went before."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    root = logging.getLogger()
+    before, handlers, level = structlog.get_config(), root.handlers[:], root.level
     with file.open("a", encoding="utf-8") as stream:
+        root.handlers.clear()  # else they would be closed, not put aside
         configure_logs(stream)
         try:
             yield
         finally:
-            configure_logs(sys.stderr)
+            structlog.configure(**before)
+            root.handlers[:] = handlers
+            root.setLevel(level)

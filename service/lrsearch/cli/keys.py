@@ -124,14 +124,11 @@ def _write_private(file: Path, text: str) -> None:
 def _transaction() -> "Iterator[Session]":
     with extra("service"):
         from lrsearch.db.engine import Database
-        from lrsearch.db.migrate import upgrade
         from lrsearch.settings import Settings
     settings = Settings()
     with usable_database(settings):
         database = Database(settings.database)
         try:
-            if database.is_sqlite:
-                upgrade(settings)
             with database.write() as session:
                 yield session
         finally:
