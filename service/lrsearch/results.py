@@ -7,7 +7,7 @@ from lrsearch.contract.leases import FinalReport, TestScore
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.results import Contender, Cost, Result
 from lrsearch.db.tables import EpochRow, JobRow, TrialRow
-from lrsearch.errors import ConflictError, NotFoundError
+from lrsearch.errors import ConflictError, NotFoundError, invalid_field
 from lrsearch.jobs import OPEN, request_of, source_model_of
 from lrsearch.statistics import mcnemar_p_value, wilson_interval
 
@@ -41,7 +41,11 @@ def get_result(job: JobRow) -> Result:
 
 
 def build_result(session: Session, job: JobRow, final: FinalReport | None) -> Result:
-    """What a job gave, from its trials and the scores on the test split (None: not tested)."""
+    """What a job gave, from its trials and the scores on the test split (None: not tested).
+
+    Raises:
+        InvalidError: the scores are not of this job's winner and baseline on its test split.
+    """
     request = request_of(job)
     winner = _trial(session, job, job.best_trial)
     baseline = _trial(session, job, 0)
@@ -54,6 +58,8 @@ def build_result(session: Session, job: JobRow, final: FinalReport | None) -> Re
         if baseline is not None and baseline.state == "complete"
         else None
     )
+    if final is not None:
+        _require_scores(final, job.test_images, rival)
     p_value = (
         mcnemar_p_value(final.only_winner_correct, final.only_baseline_correct)
         if final is not None and final.winner is not None and final.baseline is not None
@@ -77,6 +83,18 @@ def build_result(session: Session, job: JobRow, final: FinalReport | None) -> Re
         weights_sha256=winner.weights_sha256,
         weights_url=f"/v1/jobs/{job.id}/weights",
     )
+
+
+def _require_scores(final: FinalReport, test_images: int, rival: Contender | None) -> None:
+    for name, score in (("winner", final.winner), ("baseline", final.baseline)):
+        if name == "baseline" and rival is None:
+            continue
+        if score is None or score.images != test_images:
+            raise invalid_field(
+                name,
+                f"must be scored on all {test_images} images of the test split",
+                score.images if score else None,
+            )
 
 
 def _trial(session: Session, job: JobRow, number: int | None) -> TrialRow | None:

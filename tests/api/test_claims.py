@@ -1,14 +1,15 @@
 """Claims that wait for work."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lrsearch.api.routes import leases as routes
-from lrsearch.contract.leases import CheckModelWork, Lease, TrialWork
-from tests.api.conftest import Json, problem, uploaded
+from lrsearch.contract.leases import CheckModelReport, CheckModelWork, Lease, TrialWork
+from tests.api.conftest import Json, problem
 from tests.api.fake_worker import FakeWorker
-from tests.api.samples import checkpoint, silhouettes, zip_of
+from tests.api.samples import checkpoint
 from tests.api.serving import Api
 
 NEVER_POLLS = 600.0
@@ -18,11 +19,6 @@ LONG = 60.0
 """Seconds that a claim waits; the tests lose patience long before."""
 
 PATIENCE = 20.0
-
-
-@pytest.fixture
-def animals(api: Api) -> Json:
-    return uploaded(api, "animals", zip_of(silhouettes()))
 
 
 def waits(api: Api, worker: FakeWorker) -> bool:
@@ -37,7 +33,7 @@ def test_without_work_a_claim_that_does_not_wait_is_answered_at_once(shared: Api
 
 
 def test_a_waiting_claim_gets_the_job_that_is_submitted_meanwhile(
-    api: Api, animals: Json, monkeypatch: pytest.MonkeyPatch
+    api: Api, submit: Callable[[Json], Json], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routes, "CLAIM_POLL_SECONDS", NEVER_POLLS)
     worker = FakeWorker(api)
@@ -45,10 +41,10 @@ def test_a_waiting_claim_gets_the_job_that_is_submitted_meanwhile(
         claim = pool.submit(worker.ask, wait_seconds=LONG)
         while not waits(api, worker):
             assert not claim.done()
-        job = api.post("/v1/jobs", json={"data_set": "animals", "source_model": "random"}).json()
+        job = submit({"data_set": "animals", "source_model": "random"})
         lease = Lease.model_validate_json(claim.result(PATIENCE).content)
     assert lease.task is not None
-    assert (lease.task.job_id, lease.task.data_set_id) == (job["id"], animals["id"])
+    assert (lease.task.job_id, lease.task.data_set_id) == (job["id"], job["data_set_id"])
     assert isinstance(lease.work[0], TrialWork)
     assert lease.work[0].baseline
 
@@ -66,23 +62,15 @@ def test_a_waiting_claim_gets_the_checkpoint_that_is_registered_meanwhile(
         lease = Lease.model_validate_json(claim.result(PATIENCE).content)
     assert isinstance(lease.work[0], CheckModelWork)
     assert (lease.task, lease.work[0].source_model.name) == (None, "mine")
+    worker.report(lease, lease.work[0], CheckModelReport(accepted=True))
 
 
 def test_work_that_is_handed_back_goes_to_a_waiting_claim(
-    api: Api, animals: Json, monkeypatch: pytest.MonkeyPatch
+    api: Api, submit: Callable[[Json], Json], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routes, "CLAIM_POLL_SECONDS", NEVER_POLLS)
-    budget = {"trials": 1}
-    protocol = {"name": "last_layer", "ll": [0.01]}  # the baseline is all that there is to do
-    api.post(
-        "/v1/jobs",
-        json={
-            "data_set": animals["id"],
-            "source_model": "random",
-            "protocol": protocol,
-            "budget": budget,
-        },
-    )
+    only_the_baseline = {"name": "last_layer", "ll": [0.01]}
+    submit({"data_set": "animals", "source_model": "random", "protocol": only_the_baseline})
     first, second = FakeWorker(api, "first"), FakeWorker(api, "second")
     lease = first.claim()
     with ThreadPoolExecutor() as pool:

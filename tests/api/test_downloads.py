@@ -63,7 +63,7 @@ def test_the_weights_of_the_worst_trial_are_not_kept(shared: Api, finished: Json
     known = {number: sha256(weights(number)).hexdigest() for number in range(3)}
     query = select(TrialRow.number, TrialRow.weights_sha256)
     with shared.service.database.read() as session:
-        kept = dict(session.execute(query.where(TrialRow.job_id == finished["id"])).tuples().all())
+        kept = dict(session.execute(query.where(TrialRow.job_id == finished["id"])).all())
     assert kept == {0: known[0], 1: known[1], 2: None}
 
 

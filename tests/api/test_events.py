@@ -1,6 +1,6 @@
 """The stream of a job's events."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -10,9 +10,8 @@ from httpx_sse import ServerSentEvent, connect_sse
 
 from lrsearch.api.routes import jobs as routes
 from lrsearch.contract.events import Event
-from tests.api.conftest import Json, problem, uploaded
+from tests.api.conftest import Json, problem
 from tests.api.fake_worker import FakeWorker
-from tests.api.samples import silhouettes, zip_of
 from tests.api.serving import Api
 
 REQUEST = {
@@ -27,13 +26,9 @@ NEVER_POLLS = 600.0
 
 
 @pytest.fixture
-def job(api: Api) -> Json:
+def job(submit: Callable[[Json], Json]) -> Json:
     """A submitted job of two trials."""
-    uploaded(api, "animals", zip_of(silhouettes()))
-    answer = api.post("/v1/jobs", json=REQUEST)
-    assert answer.status_code == 201, answer.text
-    job: Json = answer.json()
-    return job
+    return submit(REQUEST)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Health: what an orchestrator asks."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,22 @@ def test_a_service_that_has_started_is_alive_and_ready(shared: Api) -> None:
 def test_without_a_schema_it_is_alive_but_not_ready(
     api: Api, engine_of: Callable[[Api], Engine], table: str
 ) -> None:
-    with engine_of(api).begin() as connection:
-        connection.execute(text(f"ALTER TABLE {table} RENAME TO gone"))
-    assert api.get("/healthz").status_code == 200
-    unready = problem(api.get("/readyz"), 503, "database_unavailable")
+    with renamed(engine_of(api), table, "gone"):
+        assert api.get("/healthz").status_code == 200
+        unready = problem(api.get("/readyz"), 503, "database_unavailable")
     assert "lrsearch db upgrade" in unready["remedy"]
+    assert api.get("/readyz").status_code == 200
+
+
+@contextmanager
+def renamed(engine: Engine, table: str, other: str) -> Iterator[None]:
+    def rename(old: str, new: str) -> None:
+        with engine.begin() as connection:
+            connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    rename(table, other)
+    yield
+    rename(other, table)
 
 
 @pytest.mark.parametrize("empty_settings", ["postgres"], indirect=True)

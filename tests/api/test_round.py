@@ -80,7 +80,6 @@ def test_from_images_to_the_tested_winner(either: Api) -> None:
 
 
 def test_too_few_test_images_end_in_a_result_without_test_figures(api: Api) -> None:
-    uploaded(api, "animals", zip_of(silhouettes()))
     request = REQUEST | {"recipe": {"epochs": EPOCHS}}  # 12 images are left to test
     job = api.post("/v1/jobs", json=request).json()
     FakeWorker(api).work_off({2: 0.8})

@@ -1,9 +1,11 @@
 """Uploads and bodies: how much is taken, and what is left of those that are not taken."""
 
 import http.client
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,23 +15,26 @@ from lrsearch import data_sets
 from lrsearch.contract.leases import TrialWork
 from lrsearch.intake.validate import build_data_set
 from lrsearch.settings import Settings
-from tests.api.conftest import problem, uploaded, validated
+from tests.api.conftest import Json, problem, uploaded, validated
 from tests.api.fake_worker import FakeWorker
-from tests.api.samples import checkpoint, silhouettes, weights, zip_of
+from tests.api.samples import silhouettes, weights, zip_of
 from tests.api.serving import Api, serving
 
 MAX_UPLOAD = 100_000
-MAX_BODY = 2_000
+MAX_BODY = 10_000
 
 ANIMALS = zip_of(silhouettes())
 UPLOADS = ["/v1/datasets?name=big", "/v1/source-models?name=big"]
 
 
-@pytest.fixture
-def api(sqlite_settings: Callable[..., Settings]) -> Iterator[Api]:
-    """A service that takes little."""
-    limits = {"max_upload_bytes": MAX_UPLOAD, "max_body_bytes": MAX_BODY}
-    with serving(sqlite_settings(**limits)) as api:
+@pytest.fixture(scope="module")
+def api(migrated_sqlite: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A service that takes little, with a data set `animals` that is ready."""
+    folder = tmp_path_factory.mktemp("small") / "data"
+    shutil.copytree(migrated_sqlite.data_dir, folder)
+    settings = Settings(data_dir=folder, max_upload_bytes=MAX_UPLOAD, max_body_bytes=MAX_BODY)
+    with serving(settings) as api:
+        uploaded(api, "animals", ANIMALS)
         yield api
 
 
@@ -59,18 +64,18 @@ def test_a_data_set_shows_how_far_its_validation_is(
         return build_data_set(members, out, limits, progress)
 
     monkeypatch.setattr(data_sets, "build_data_set", build_haltingly)
-    sent = api.post("/v1/datasets", params={"name": "animals"}, content=ANIMALS).json()
+    sent = api.post("/v1/datasets", params={"name": "halting"}, content=ANIMALS).json()
     assert (sent["state"], sent["progress"]) == ("validating", {"done": 0, "total": None})
 
     half_way.wait()
-    halted = api.get("/v1/datasets/animals").json()
+    halted = api.get("/v1/datasets/halting").json()
     assert (halted["state"], halted["progress"]) == ("validating", {"done": 30, "total": 60})
-    too_early = api.post("/v1/jobs", json={"data_set": "animals", "source_model": "random"})
+    too_early = api.post("/v1/jobs", json={"data_set": "halting", "source_model": "random"})
     assert "Wait" in problem(too_early, 409, "data_set_validating")["remedy"]
-    problem(api.get("/v1/datasets/animals/content"), 409, "data_set_validating")
+    problem(api.get("/v1/datasets/halting/content"), 409, "data_set_validating")
 
     go_on.set()
-    ready = validated(api, "animals")
+    ready = validated(api, "halting")
     assert (ready["state"], ready["progress"]) == ("ready", {"done": 60, "total": 60})
 
 
@@ -88,9 +93,10 @@ def test_an_upload_over_the_limit_is_refused_and_leaves_nothing(
     problem(api.get(path.replace("?name=", "/")), 404)
 
 
-def test_weights_over_the_limit_are_refused_and_leave_nothing(api: Api) -> None:
-    uploaded(api, "animals", ANIMALS)
-    api.post("/v1/jobs", json={"data_set": "animals", "source_model": "random"})
+def test_weights_over_the_limit_are_refused_and_leave_nothing(
+    api: Api, submit: Callable[[Json], Json]
+) -> None:
+    submit({"data_set": "animals", "source_model": "random"})
     worker = FakeWorker(api)
     lease = worker.claim()
     path = f"/v1/leases/{lease.id}/work/{lease.work[0].id}/weights"
@@ -131,17 +137,15 @@ def test_a_body_over_the_limit_is_refused(
 
 
 def test_a_body_up_to_the_limit_is_taken(api: Api) -> None:
-    body = b'{"data_set": "animals"}'.ljust(MAX_BODY)
+    body = b'{"data_set": "nowhere"}'.ljust(MAX_BODY)
     headers = {"Content-Type": "application/json"}
     problem(api.post("/v1/jobs", content=body, headers=headers), 404, "data_set_unknown")
     problem(api.post("/v1/jobs", content=body + b" ", headers=headers), 413)
 
 
 def test_the_same_name_again_is_refused_before_anything_is_sent(api: Api) -> None:
-    uploaded(api, "animals", ANIMALS)
-    api.post("/v1/source-models?name=mine", content=checkpoint())
     before = api.stored_files()
-    for path, name in (("/v1/datasets", "animals"), ("/v1/source-models", "mine")):
+    for path, name in (("/v1/datasets", "animals"), ("/v1/source-models", "random")):
         answer = httpx.post(f"{api.base_url}{path}", params={"name": name}, content=bytes(1000))
         refused = problem(answer, 409, "name_taken")
         assert refused["detail"].startswith("name: ")
@@ -157,34 +161,21 @@ def test_a_name_that_is_none_is_refused(shared: Api, path: str, name: str) -> No
     assert refused["errors"][0]["field"] == "name"
 
 
-class CutOff:
-    """An upload over a raw socket that breaks off half-way."""
-
-    def __init__(self, api: Api, request: str, headers: str = "") -> None:
-        self._socket = socket.create_connection(("127.0.0.1", api.port))
-        self._socket.sendall(
-            f"{request} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}"
-            f"Content-Length: {len(ANIMALS)}\r\n\r\n".encode()
-        )
-        self._socket.sendall(ANIMALS[: len(ANIMALS) // 2])
-
-    def end(self) -> None:
-        """Hang up."""
-        self._socket.close()
-
-
-def drafts(api: Api) -> set[str]:
-    return {path.name for path in (api.settings.data_dir / "incoming").iterdir()}
-
-
 def cut_off(api: Api, request: str, headers: str = "") -> None:
     """Send half an upload; returns when the service has seen its beginning and its end."""
-    upload = CutOff(api, request, headers)
-    while not drafts(api):
-        pass
-    upload.end()
+    head = f"{request} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}"
+    with socket.create_connection(("127.0.0.1", api.port)) as connection:
+        connection.sendall(f"{head}Content-Length: {len(ANIMALS)}\r\n\r\n".encode())
+        connection.sendall(ANIMALS[: len(ANIMALS) // 2])
+        while not drafts(api):
+            pass
     while drafts(api):
         pass
+
+
+def drafts(api: Api) -> list[Path]:
+    """Uploads that have begun and not ended."""
+    return list((api.settings.data_dir / "incoming").iterdir())
 
 
 def test_an_archive_that_is_cut_off_leaves_no_data_set_and_no_file(api: Api) -> None:
@@ -195,10 +186,8 @@ def test_an_archive_that_is_cut_off_leaves_no_data_set_and_no_file(api: Api) -> 
     assert uploaded(api, "half", ANIMALS)["state"] == "ready"  # the name is still free
 
 
-def test_weights_that_are_cut_off_are_not_linked(api: Api) -> None:
-    uploaded(api, "animals", ANIMALS)
-    job = {"data_set": "animals", "source_model": "random", "recipe": {"epochs": 1}}
-    api.post("/v1/jobs", json=job)
+def test_weights_that_are_cut_off_are_not_linked(api: Api, submit: Callable[[Json], Json]) -> None:
+    submit({"data_set": "animals", "source_model": "random", "recipe": {"epochs": 1}})
     worker = FakeWorker(api)
     lease = worker.claim()
     (work,) = lease.work

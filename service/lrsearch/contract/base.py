@@ -16,6 +16,9 @@ Rate = Annotated[float, Field(ge=0.0, le=MAX_RATE, allow_inf_nan=False)]
 PositiveRate = Annotated[float, Field(gt=0.0, le=MAX_RATE, allow_inf_nan=False)]
 """A learning rate that trains."""
 
+Seconds = Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)]
+"""A duration that may add up with others."""
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """What a user calls a thing: letters, digits, `.`, `_`, `-`; at most 100 characters."""
 

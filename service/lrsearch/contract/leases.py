@@ -4,11 +4,11 @@ A worker claims a lease, sends heartbeats while it runs the lease's work, report
 and may hand back what it has not finished. Every message after the claim carries the lease's token.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from lrsearch.contract.base import Accuracy, Contract, Identifier, Sha256
+from lrsearch.contract.base import Accuracy, Contract, Identifier, Seconds, Sha256
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.sources import SourceModel
@@ -114,7 +114,7 @@ class TrialReport(Contract):
     outcome: Literal["complete", "pruned", "diverged", "failed", "cancelled"]
     reason: str | None = Field(default=None, max_length=2000)
     curve: list[EpochMetrics] = Field(max_length=1000)
-    seconds: float = Field(ge=0.0, description="Wall-clock seconds, data preparation left out.")
+    seconds: Seconds = Field(description="Wall-clock seconds, data preparation left out.")
     weights_sha256: Sha256 | None = Field(
         default=None, description="Of the weights uploaded under this lease for this trial."
     )
@@ -129,6 +129,12 @@ class TestScore(Contract):
     correct: int = Field(ge=0)
     loss: float
 
+    @model_validator(mode="after")
+    def _correct_up_to_images(self) -> Self:
+        if self.correct > self.images:
+            raise ValueError(f"correct {self.correct} is more than the {self.images} images")
+        return self
+
 
 class FinalReport(Contract):
     """How winner and baseline did on the test split; all null where the test split is empty."""
@@ -142,7 +148,26 @@ class FinalReport(Contract):
     only_baseline_correct: int = Field(
         default=0, ge=0, description="Test images that the baseline alone has right."
     )
-    seconds: float = Field(ge=0.0)
+    seconds: Seconds
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> Self:
+        """Both are of the same images, and what one alone has right explains the difference."""
+        if self.winner is None or self.baseline is None:
+            return self
+        if self.winner.images != self.baseline.images:
+            raise ValueError("winner and baseline must be scored on the same images")
+        gain = self.winner.correct - self.baseline.correct
+        if (
+            self.only_winner_correct - self.only_baseline_correct != gain
+            or self.only_winner_correct > self.winner.correct
+            or self.only_baseline_correct > self.baseline.correct
+        ):
+            raise ValueError(
+                f"only_winner_correct {self.only_winner_correct} and only_baseline_correct "
+                f"{self.only_baseline_correct} do not explain a gain of {gain} images"
+            )
+        return self
 
 
 class CheckModelReport(Contract):

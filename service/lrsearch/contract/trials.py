@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from lrsearch.contract.base import Accuracy, Contract, Identifier
+from lrsearch.contract.base import Accuracy, Contract, Identifier, Seconds
 from lrsearch.contract.protocols import Point
 from lrsearch.contract.rates import StageRates
 
@@ -33,7 +33,7 @@ class EpochMetrics(Contract):
     train_loss: Loss = Field(description="Mean cross-entropy over the epoch's training batches.")
     val_loss: Loss = Field(description="Mean cross-entropy on the validation split.")
     val_top1: Accuracy = Field(description="Top-1 accuracy on the validation split.")
-    seconds: float = Field(ge=0.0, description="Wall-clock seconds, evaluation included.")
+    seconds: Seconds = Field(description="Wall-clock seconds, evaluation included.")
 
 
 class Trial(Contract):
