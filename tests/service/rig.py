@@ -15,6 +15,7 @@ from lrsearch.contract.leases import (
     Directive,
     Epoch,
     FinalReport,
+    FinalWork,
     Heartbeat,
     HeartbeatReply,
     Lease,
@@ -208,8 +209,8 @@ class Rig:
             for work in lease.work:
                 if isinstance(work, TrialWork):
                     self.complete(lease, accuracy(work), work=work)
-                else:
-                    self.report(lease, work, final_report())
+                elif isinstance(work, FinalWork):
+                    self.report(lease, work, final_report_of(work))
 
     def job(self, job: Job) -> Job:
         with self.database.read() as session:
@@ -235,6 +236,15 @@ def curve(*val_top1s: float, val_loss: float = 1.0) -> list[EpochMetrics]:
         EpochMetrics(epoch=i, train_loss=1.0, val_loss=val_loss, val_top1=val_top1, seconds=0.5)
         for i, val_top1 in enumerate(val_top1s, start=1)
     ]
+
+
+def final_report_of(work: FinalWork) -> FinalReport:
+    """Test scores of a winner and a baseline, which may be one or missing."""
+    if work.baseline_weights is None:
+        return final_report(50, None, only_winner=0, only_baseline=0)
+    if work.baseline_weights == work.winner_weights:
+        return final_report(50, 50, only_winner=0, only_baseline=0)
+    return final_report()
 
 
 def final_report(

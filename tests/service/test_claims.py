@@ -14,7 +14,7 @@ from lrsearch.contract.protocols import Graduated, LastLayer, LogRange
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.workers import DeviceKind
 from lrsearch.errors import NotFoundError
-from tests.service.rig import Rig, final_report
+from tests.service.rig import Rig, final_report_of
 
 THREADS = 8
 
@@ -140,7 +140,7 @@ def test_workers_that_run_at_once_do_not_overshoot_the_epochs(rig: Rig) -> None:
         while (lease := rig.try_claim(worker)) is not None:
             [piece] = lease.work
             if isinstance(piece, FinalWork):
-                rig.report(lease, piece, final_report())
+                rig.report(lease, piece, final_report_of(piece))
             elif isinstance(piece, TrialWork) and piece.number % 3 == 1:
                 rig.end(lease, "pruned", 0.1)
             else:
@@ -163,7 +163,7 @@ def test_workers_that_run_at_once_do_not_overshoot_the_seconds(rig: Rig) -> None
         while (lease := rig.try_claim(worker)) is not None:
             [piece] = lease.work
             if isinstance(piece, FinalWork):
-                rig.report(lease, piece, final_report())
+                rig.report(lease, piece, final_report_of(piece))
                 continue
             assert isinstance(piece, TrialWork)
             assert piece.seconds_limit is not None
@@ -184,13 +184,25 @@ def test_claims_and_reports_at_once_do_not_block_each_other(rig: Rig) -> None:
         while (lease := rig.try_claim(worker, max_trials=2)) is not None:
             for piece in lease.work:
                 if isinstance(piece, FinalWork):
-                    rig.report(lease, piece, final_report())
+                    rig.report(lease, piece, final_report_of(piece))
                     continue
                 rig.heartbeat(lease, {piece.id: [0.4]})
                 rig.complete(lease, 0.5, work=piece)
 
     _at_once(rig, work)
     assert {rig.job(job).state for job in jobs} == {"complete"}
+
+
+def test_claims_at_once_that_find_nothing_do_not_block_each_other(rig: Rig) -> None:
+    jobs = [rig.submit(epochs=10, budget=Budget(epochs=10)) for _ in range(4)]
+    for _ in range(2 * len(jobs)):
+        rig.claim()  # now every job waits for its running trials
+
+    def work(worker: str) -> None:
+        for _ in range(4):
+            assert rig.try_claim(worker) is None
+
+    _at_once(rig, work)
 
 
 def _claim_at_once(rig: Rig) -> Counter[tuple[str, int]]:

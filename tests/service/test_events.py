@@ -6,7 +6,7 @@ from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import JobFinished, TrialFinished, TrialStarted
 from lrsearch.contract.leases import FinalWork
 from lrsearch.contract.protocols import LastLayer
-from tests.service.rig import Rig, final_report
+from tests.service.rig import Rig, final_report_of
 
 
 def test_a_jobs_events_tell_its_course(rig: Rig) -> None:
@@ -61,7 +61,7 @@ def test_workers_at_once_leave_no_gap_and_tell_each_trial_in_order(rig: Rig) -> 
     def work(worker: str) -> None:
         while (lease := rig.try_claim(worker)) is not None:
             if isinstance(lease.work[0], FinalWork):
-                rig.report(lease, lease.work[0], final_report())
+                rig.report(lease, lease.work[0], final_report_of(lease.work[0]))
             else:
                 rig.beat(lease, [0.4])
                 rig.complete(lease, 0.5)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import FrozenTrial, create_trial
+from structlog.testing import capture_logs
 
 from lrsearch.contract.jobs import Strategy
 from lrsearch.contract.protocols import (
@@ -175,6 +176,18 @@ def test_a_trial_without_a_score_gives_the_sampler_none(
     assert propose(Staged(), strategy, tried, seed=0, number=8) is not None
     assert [trial.value for trial in seen] == [0.5] * 6 + [None]
     assert seen[-1].intermediate_values == {}
+
+
+def test_a_sampler_that_fails_is_replaced_by_a_random_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise ArithmeticError("the matrix is singular")
+
+    monkeypatch.setattr(proposals, "TPESampler", fail)
+    tried = search(Staged(), "random", trials=8)
+    with capture_logs() as logs:
+        point = propose(Staged(), "tpe", tried, seed=0, number=9)
+    assert point == propose(Staged(), "random", tried, seed=0, number=9)
+    assert [entry["log_level"] for entry in logs] == ["error"]
 
 
 @pytest.mark.parametrize("missing", ["torch", "scipy"])

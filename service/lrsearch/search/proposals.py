@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Final
 
 import optuna
+import structlog
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
@@ -20,9 +21,11 @@ from optuna.trial import TrialState as OptunaState
 from lrsearch.contract.jobs import Strategy
 from lrsearch.contract.protocols import Point, Protocol, is_finite
 from lrsearch.contract.rates import StageRates
-from lrsearch.errors import InvalidError, invalid_field
+from lrsearch.errors import invalid_field
 from lrsearch.search.baseline import BASELINE
 from lrsearch.search.spaces import Space, sampling_space
+
+log = structlog.get_logger(__name__)
 
 STARTUP_TRIALS = 5
 """Random points before TPE and GP model anything: Optuna's 10 is half of a usual budget here."""
@@ -71,18 +74,34 @@ def propose(
         return None
     if strategy == "exhaustive":
         return untried[0] if untried else None
-    point = _ask(protocol, _sampler(strategy, _seed(seed, number)), tried, seen)
+    point = _sample(protocol, strategy, _seed(seed, number), tried, seen)
     return point if untried is None or protocol.rates(point) not in seen else untried[0]
 
 
 def require_strategy(strategy: Strategy) -> None:
     """Raise `InvalidError` where this installation lacks what a strategy needs."""
     if strategy == "gp" and not (find_spec("torch") and find_spec("scipy")):
-        raise _gp_is_missing()
+        raise invalid_field(
+            "strategy",
+            "'gp' needs torch and scipy, which this service was installed without; install "
+            "lrsearch[service,gp], or choose 'tpe'",
+            "gp",
+            code="strategy_unavailable",
+        )
 
 
 def _untried(protocol: Protocol, seen: set[StageRates]) -> list[Point]:
     return [point for point in protocol.points() if protocol.rates(point) not in seen]
+
+
+def _sample(
+    protocol: Protocol, strategy: Strategy, seed: int, tried: list[Tried], seen: set[StageRates]
+) -> Point:
+    try:
+        return _ask(protocol, _sampler(strategy, seed), tried, seen)
+    except Exception:  # a model that cannot be fitted must not hold up the queue
+        log.exception("the sampler failed; a point is drawn at random", strategy=strategy)
+        return _ask(protocol, RandomSampler(seed=seed), tried, seen)
 
 
 def _ask(
@@ -118,23 +137,10 @@ def _sampler(strategy: Strategy, seed: int) -> BaseSampler:
         case "tpe":
             return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
         case "gp":
-            try:
-                return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
-            except ImportError as error:
-                raise _gp_is_missing() from error
+            return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
         case _:
             return RandomSampler(seed=seed)
 
 
 def _seed(job_seed: int, number: int) -> int:
     return int.from_bytes(sha256(f"{job_seed}:{number}".encode()).digest()[:4])
-
-
-def _gp_is_missing() -> InvalidError:
-    return invalid_field(
-        "strategy",
-        "'gp' needs torch and scipy, which this service was installed without; install "
-        "lrsearch[service,gp], or choose 'tpe'",
-        "gp",
-        code="strategy_unavailable",
-    )
