@@ -106,7 +106,7 @@ def test_a_link_that_stays_below_the_root_is_followed(shared: Api, root: Path) -
     assert register(shared, root / "chosen")["statistics"]["images"] == 60
 
 
-@pytest.mark.parametrize("path", ["nowhere", "nul\0character"])
+@pytest.mark.parametrize("path", ["nowhere", "nul\0character", "very-long" * 100])
 def test_a_folder_that_is_not_there_is_refused(shared: Api, root: Path, path: str) -> None:
     assert repr(f"{root}/{path}") in refusal(shared, f"{root}/{path}")["detail"]
 

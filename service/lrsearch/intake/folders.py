@@ -61,7 +61,7 @@ def _below_roots(path: str | Path, roots: Sequence[Path]) -> tuple[Path, Path]:
         raise IntakeError(
             "path_outside_roots", f"{str(path)!r} is not below one of the image roots.", [str(path)]
         )
-    found = next((pair for pair in below if pair[0].is_dir()), None)
+    found = next((pair for pair in below if stat.S_ISDIR(_mode(pair[0]) or 0)), None)
     if found is None:
         raise IntakeError("folder_not_found", f"There is no folder at {str(path)!r}.", [str(path)])
     return found
