@@ -17,7 +17,7 @@ import signal, sys
 sys.path.insert(0, {str(ROOT)!r})
 from tests.client.scripted_worker import ScriptedWorker
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-with ScriptedWorker(sys.argv[1]):
+with ScriptedWorker(sys.argv[1], test_images=300):
     signal.sigwait([signal.SIGTERM])
 """
 

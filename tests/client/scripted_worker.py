@@ -26,20 +26,27 @@ from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch.contract.workers import Device, Worker, WorkerRegistration
 
-TEST_IMAGES = 32
-
-
 def accuracy_of(rates: StageRates) -> float:
     """A made-up validation top-1: best where the head learns at 0.04 (scale 2.5)."""
     return 0.9 - abs(rates.head - 0.04) * 5
 
 
 class ScriptedWorker:
-    """Works in a thread of its own while its `with` block runs."""
+    """Works in a thread of its own while its `with` block runs.
+
+    Args:
+        url: Of the service.
+        accuracy: What a trial validates at; None diverges.
+        test_images: Of the job's test split.
+    """
 
     def __init__(
-        self, url: str, accuracy: Callable[[StageRates], float | None] = accuracy_of
+        self,
+        url: str,
+        accuracy: Callable[[StageRates], float | None] = accuracy_of,
+        test_images: int = 32,
     ) -> None:
+        self._test_images = test_images
         self._http = httpx.Client(base_url=url, timeout=30.0)
         self._accuracy = accuracy
         self._stop = threading.Event()
@@ -80,7 +87,7 @@ class ScriptedWorker:
                 case TrialWork():
                     report = self._finetune(lease, work, path, headers)
                 case FinalWork():
-                    report = _final_report(work)
+                    report = _final_report(work, self._test_images)
                 case CheckModelWork():
                     report = CheckModelReport(accepted=True)
             self._post(f"{path}/report", report.model_dump_json(), headers)
@@ -120,10 +127,10 @@ class ScriptedWorker:
         return self._http.post(path, content=body, headers=headers).raise_for_status()
 
 
-def _final_report(work: FinalWork) -> FinalReport:
+def _final_report(work: FinalWork, images: int) -> FinalReport:
     return FinalReport(
-        winner=TestScore(images=TEST_IMAGES, correct=24, loss=0.6),
-        baseline=TestScore(images=TEST_IMAGES, correct=16, loss=1.2)
+        winner=TestScore(images=images, correct=24, loss=0.6),
+        baseline=TestScore(images=images, correct=16, loss=1.2)
         if work.baseline_weights
         else None,
         only_winner_correct=10,
