@@ -26,6 +26,7 @@ from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch.contract.workers import Device, Worker, WorkerRegistration
 
+
 def accuracy_of(rates: StageRates) -> float:
     """A made-up validation top-1: best where the head learns at 0.04 (scale 2.5)."""
     return 0.9 - abs(rates.head - 0.04) * 5
@@ -130,9 +131,7 @@ class ScriptedWorker:
 def _final_report(work: FinalWork, images: int) -> FinalReport:
     return FinalReport(
         winner=TestScore(images=images, correct=24, loss=0.6),
-        baseline=TestScore(images=images, correct=16, loss=1.2)
-        if work.baseline_weights
-        else None,
+        baseline=TestScore(images=images, correct=16, loss=1.2) if work.baseline_weights else None,
         only_winner_correct=10,
         only_baseline_correct=2,
         seconds=0.5,
