@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from threading import Event
 from typing import Any
 
@@ -29,10 +30,8 @@ from tests.service.rig import Rig, curve
 
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    ledger = Ledger(settings.ledger)
-    with capture_logs():  # what the ledger refuses is logged with its traceback
+    with _open(settings) as ledger, capture_logs():  # what it refuses is logged with a traceback
         yield ledger
-    ledger.storage.engine.dispose()
 
 
 def test_the_study_holds_every_trial_once_with_what_is_known_of_it(
@@ -133,10 +132,9 @@ def test_telling_again_changes_nothing(rig: Rig, ledger: Ledger, settings: Setti
         session.add_all(
             OutboxRow(job_id=row.job_id, trial_id=row.trial_id, attempts=0) for row in told
         )
-    other = Ledger(settings.ledger)
-    assert drain_outbox(rig.database, other) == len(told)
-    assert _entries(other, job) == before
-    other.storage.engine.dispose()
+    with _open(settings) as other:
+        assert drain_outbox(rig.database, other) == len(told)
+        assert _entries(other, job) == before
 
 
 @pytest.mark.parametrize(
@@ -152,56 +150,51 @@ def test_telling_again_changes_nothing(rig: Rig, ledger: Ledger, settings: Setti
 def test_a_crash_after_any_step_leaves_no_second_entry(
     rig: Rig, settings: Settings, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = rig.submit(protocol=LastLayer(ll=[0.02]))
+    job = rig.submit(protocol=LastLayer(ll=[0.01]))
     rig.run()
-    crashes = 0
     done = getattr(RDBStorage, step)
 
     def crash_after(*args: Any, **kwargs: Any) -> None:
-        nonlocal crashes
-        crashes += 1
         done(*args, **kwargs)
         raise KeyboardInterrupt
 
-    for _ in range(2):  # each time a new process, that crashes where the last one did
-        ledger = Ledger(settings.ledger)
-        with monkeypatch.context() as patch:
-            patch.setattr(RDBStorage, step, crash_after)
-            if crashes < 1 or step != "create_new_study":  # which is there from now on
-                with pytest.raises(KeyboardInterrupt):
-                    drain_outbox(rig.database, ledger)
-        ledger.storage.engine.dispose()
-    ledger = Ledger(settings.ledger)
-    drain_outbox(rig.database, ledger)
-    _assert_mirrored(rig, ledger, job)
-    ledger.storage.engine.dispose()
+    with _open(settings) as ledger, monkeypatch.context() as patch:
+        patch.setattr(RDBStorage, step, crash_after)
+        with pytest.raises(KeyboardInterrupt):
+            drain_outbox(rig.database, ledger)
+    with _open(settings) as ledger:  # of a new process
+        drain_outbox(rig.database, ledger)
+        _assert_mirrored(rig, ledger, job)
 
 
 def test_drainers_at_once_make_no_second_entry(rig: Rig, settings: Settings) -> None:
-    jobs = [rig.submit(protocol=LastLayer(ll=[0.02, 0.03])) for _ in range(2)]
-    # SQLite belongs to one process; PostgreSQL may have several, each with its own connections.
-    databases = [rig.database] * 3
-    if not rig.database.is_sqlite:
-        databases = [Database(settings.database) for _ in range(3)]
-    ledgers = [Ledger(settings.ledger) for _ in range(3)]
+    jobs = [rig.submit(protocol=LastLayer(ll=[0.02])) for _ in range(2)]
     over = Event()
 
-    def drain(replica: int) -> None:
+    def drain(database: Database, ledger: Ledger) -> None:
         while not over.is_set():
-            drain_outbox(databases[replica], ledgers[replica])
+            drain_outbox(database, ledger)
 
-    with ThreadPoolExecutor(4) as pool:
-        draining = [pool.submit(drain, replica) for replica in range(3)]
-        rig.run()
-        over.set()
-        for each in draining:
-            each.result()
-    drain_outbox(rig.database, ledgers[0])
-    for job in jobs:
-        _assert_mirrored(rig, ledgers[0], job)
-    for ledger, database in zip(ledgers, databases, strict=True):
-        ledger.storage.engine.dispose()
-        database.dispose()
+    with ExitStack() as stack:
+        ledgers = [stack.enter_context(_open(settings)) for _ in range(3)]
+        databases = [rig.database] * 3  # SQLite belongs to one process
+        if not rig.database.is_sqlite:
+            databases = [Database(settings.database) for _ in range(3)]
+            for database in databases:
+                stack.callback(database.dispose)
+        with ThreadPoolExecutor(3) as pool:
+            draining = [
+                pool.submit(drain, *replica) for replica in zip(databases, ledgers, strict=True)
+            ]
+            try:
+                rig.run()
+            finally:
+                over.set()
+            for each in draining:
+                each.result()
+        drain_outbox(rig.database, ledgers[0])
+        for job in jobs:
+            _assert_mirrored(rig, ledgers[0], job)
 
 
 def test_a_broken_study_does_not_hold_up_other_jobs(
@@ -277,6 +270,15 @@ def test_a_point_of_a_log_range_is_a_parameter_on_a_log_axis(rig: Rig, ledger: L
         axis = entry.distributions["scale"]
         assert isinstance(axis, optuna.distributions.FloatDistribution)
         assert axis.log
+
+
+@contextmanager
+def _open(settings: Settings) -> Iterator[Ledger]:
+    ledger = Ledger(settings.ledger)
+    try:
+        yield ledger
+    finally:
+        ledger.storage.engine.dispose()
 
 
 def _study(ledger: Ledger, job: Job) -> optuna.Study:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from lrsearch.db.engine import Database
 from lrsearch.db.migrate import VERSION_TABLE, alembic_config, upgrade
 from lrsearch.db.tables import Table
+from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 
 PROCESSES = 6
@@ -29,23 +30,17 @@ def empty_database(empty_settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def ledger_engine(empty_settings: Settings) -> Iterator[Engine]:
-    engine = create_engine(empty_settings.ledger)
+def ledger_engine(settings: Settings) -> Iterator[Engine]:
+    engine = create_engine(settings.ledger)
     yield engine
     engine.dispose()
 
 
-def test_an_empty_database_gets_all_tables(
+def test_an_empty_database_gets_all_tables_and_a_second_upgrade_changes_nothing(
     empty_settings: Settings, empty_database: Database
 ) -> None:
     upgrade(empty_settings)
     assert _tables(empty_database.engine) == OURS
-
-
-def test_an_upgrade_again_changes_nothing(
-    empty_settings: Settings, empty_database: Database
-) -> None:
-    upgrade(empty_settings)
     before = _source_models(empty_database)
     upgrade(empty_settings)
     assert _tables(empty_database.engine) == OURS
@@ -54,7 +49,7 @@ def test_an_upgrade_again_changes_nothing(
 
 
 def test_six_processes_that_upgrade_at_once_all_succeed(
-    empty_settings: Settings, empty_database: Database, ledger_engine: Engine
+    empty_settings: Settings, empty_database: Database
 ) -> None:
     context = get_context("forkserver")
     context.set_forkserver_preload(["lrsearch.db.migrate"])
@@ -63,18 +58,9 @@ def test_six_processes_that_upgrade_at_once_all_succeed(
     ) as pool:
         list(pool.map(_upgrade_together, [empty_settings] * PROCESSES))
     assert _tables(empty_database.engine) == OURS
-    assert "studies" in _tables(ledger_engine, "optuna")
+    Ledger(empty_settings.ledger).storage.engine.dispose()  # which wants its tables at their head
     names = _source_models(empty_database)
     assert len(names) == len(set(names))
-
-
-def test_down_to_base_and_up_again(empty_settings: Settings, empty_database: Database) -> None:
-    upgrade(empty_settings)
-    with empty_database.engine.begin() as connection:
-        command.downgrade(alembic_config(connection), "base")
-    assert _tables(empty_database.engine) == {VERSION_TABLE}
-    upgrade(empty_settings)
-    assert _tables(empty_database.engine) == OURS
 
 
 def test_models_and_migrations_do_not_differ(database: Database) -> None:
@@ -83,18 +69,20 @@ def test_models_and_migrations_do_not_differ(database: Database) -> None:
         assert compare_metadata(context, Table.metadata) == []
 
 
-def test_optunas_tables_and_its_version_stay_apart(
-    empty_settings: Settings, empty_database: Database, ledger_engine: Engine
+def test_down_to_base_and_up_again_leaves_optunas_tables_alone(
+    settings: Settings, database: Database, ledger_engine: Engine
 ) -> None:
-    upgrade(empty_settings)
-    version = _optuna_version(ledger_engine)
-    with empty_database.engine.begin() as connection:
+    version, optunas = _optuna_version(ledger_engine), _tables(ledger_engine, "optuna")
+    assert {"alembic_version", "studies", "trials"} <= optunas
+    with database.engine.begin() as connection:
         command.downgrade(alembic_config(connection), "base")
-    assert {"alembic_version", "studies", "trials"} <= _tables(ledger_engine, "optuna")
-    upgrade(empty_settings)
+    assert _tables(database.engine) == {VERSION_TABLE}
+    upgrade(settings)
+    assert _tables(database.engine) == OURS
+    assert _tables(ledger_engine, "optuna") == optunas
     assert _optuna_version(ledger_engine) == version
-    assert "alembic_version" not in _tables(empty_database.engine)
-    assert VERSION_TABLE not in _tables(ledger_engine, "optuna")
+    assert "alembic_version" not in OURS
+    assert VERSION_TABLE not in optunas
 
 
 def _tables(engine: Engine, schema: str = "public") -> set[str]:

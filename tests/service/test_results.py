@@ -125,6 +125,7 @@ def test_without_a_test_split_there_are_no_test_figures(rig: Rig) -> None:
         ),
     ],
 )
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 def test_the_verdict_says_what_the_figures_say(
     rig: Rig, baseline: float | None, other: float, final: FinalReport | None, verdict: str
 ) -> None:
