@@ -1,12 +1,13 @@
 """Claims that wait for work."""
 
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lrsearch.api.routes import leases as routes
-from lrsearch.contract.leases import CheckModelReport, CheckModelWork, Lease, TrialWork
+from lrsearch.contract.leases import CheckModelReport, CheckModelWork, Claim, Lease, TrialWork
 from tests.api.conftest import Json, problem
 from tests.api.fake_worker import FakeWorker
 from tests.api.samples import checkpoint
@@ -80,6 +81,23 @@ def test_work_that_is_handed_back_goes_to_a_waiting_claim(
         assert first.release(lease).status_code == 204
         taken_over = Lease.model_validate_json(claim.result(PATIENCE).content)
     assert [work.id for work in taken_over.work] == [work.id for work in lease.work]
+
+
+def test_a_claim_whose_worker_has_gone_takes_nothing(
+    api: Api, submit: Callable[[Json], Json], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "CLAIM_POLL_SECONDS", NEVER_POLLS)
+    gone, there = FakeWorker(api, "gone"), FakeWorker(api, "there")
+    body = Claim(worker_id=gone.worker.id, wait_seconds=LONG).model_dump_json()
+    head = "POST /v1/leases HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", api.port)) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        while not waits(api, gone):
+            pass
+    job = submit({"data_set": "animals", "source_model": "random"})
+    there.claim()
+    baseline = api.get(f"/v1/jobs/{job['id']}/trials/0").json()
+    assert (baseline["worker"], baseline["attempts"]) == ("there", 1)
 
 
 def test_a_worker_that_is_not_registered_is_told_to_register(shared: Api) -> None:

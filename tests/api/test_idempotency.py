@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from lrsearch.settings import Settings
@@ -64,6 +65,18 @@ def test_a_key_that_was_refused_can_be_used_again(shared: Api) -> None:
 def test_a_key_of_no_or_too_many_characters_is_refused(shared: Api, text: str) -> None:
     answer = shared.post("/v1/jobs", json=REQUEST, headers=key(text))
     assert problem(answer, 422)["errors"][0]["field"] == "idempotency-key"
+
+
+def test_uploads_of_one_name_at_the_same_moment_make_one_data_set(either: Api) -> None:
+    archive = zip_of(silhouettes(labels=2, images=3))
+
+    def upload(_: int) -> httpx.Response:
+        return either.post("/v1/datasets", params={"name": "moment"}, content=archive)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = sorted(pool.map(upload, range(4)), key=lambda answer: answer.status_code)
+    assert [answer.status_code for answer in answers] == [202, 409, 409, 409]
+    assert all(problem(answer, 409)["remedy"] for answer in answers[1:])
 
 
 def test_requests_at_the_same_moment_make_one_job(either: Api) -> None:

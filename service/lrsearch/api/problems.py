@@ -56,6 +56,7 @@ REMEDY = {
 """What to do about errors that do not say it themselves."""
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+"""Those that a path may allow."""
 
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "description": "The request is at fault; the problem says how."},
@@ -158,8 +159,7 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.setdefault("Allow", "")
-        headers["Allow"] = _allowed(request) or headers["Allow"]
+        headers["Allow"] = _allowed(request) or headers.get("Allow", "")
     return _response(
         status,
         status.name.lower(),
