@@ -74,7 +74,7 @@ def test_no_member_of_an_archive_escapes(path: str) -> None:
         for pack in (zip_of, tar_of):
             try:
                 archive = pack({path: b"x"}, Path(folder) / "upload")
-            except ValueError:  # the packer itself cannot write such a name
+            except (ValueError, IndexError):  # the packer itself cannot write such a name
                 continue
             try:
                 members = read(archive)
