@@ -124,6 +124,12 @@ def test_a_name_that_ends_at_a_nul_only_for_some_readers_is_refused(upload: Path
     assert refusal(lambda: read(upload)).code == "archive_unsafe_path"
 
 
+def test_a_name_of_nul_alone_is_refused(upload: Path) -> None:
+    zip_of({"QQQ": b"x"}, upload)
+    upload.write_bytes(upload.read_bytes().replace(b"QQQ", b"\0\0\0"))
+    assert refusal(lambda: read(upload)).code == "archive_unsafe_path"
+
+
 def test_a_name_that_is_no_unicode_is_refused(upload: Path) -> None:
     tar_of({"cats/\udcff.png": b"x"}, upload)
     error = refusal(lambda: read(upload))

@@ -57,10 +57,11 @@ def _admitted(
     for info in archive.infolist():
         name = _name(info)
         _require_plain(info, name, gate)
-        path = gate.admit(name, is_folder=info.is_dir())
+        is_folder = name.endswith("/")  # the library's `is_dir` fails where a NUL begins the name
+        path = gate.admit(name, is_folder=is_folder)
         if path is None:
             continue
-        if info.is_dir():
+        if is_folder:
             folders.append(path)
         else:
             files.append((info, path))
