@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -24,6 +25,11 @@ from lrsearch.db.migrate import upgrade
 from lrsearch.settings import Settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No deadlines: a busy machine is no failure. In CI the same examples each time; new ones elsewhere.
+hypothesis.settings.register_profile("lrsearch", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "lrsearch")
 
 for _name in [name for name in os.environ if name.startswith("LRSEARCH_")]:
     if _name != "LRSEARCH_TEST_POSTGRES_URL":  # what is set outside must not reach the tests
