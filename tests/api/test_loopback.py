@@ -8,7 +8,7 @@ from lrsearch.settings import Settings
 from tests.api.conftest import problem
 from tests.api.serving import Api, serving
 
-PATHS = ["/v1/jobs", "/healthz", "/docs", "/", "/dashboard/", "/api/studies"]
+PATHS = ["/v1/jobs", "/docs", "/api/studies"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -33,9 +33,9 @@ def test_every_name_of_loopback_is_answered(shared: Api, host: str) -> None:
     "origin", ["https://evil.example", "http://localhost:1", "null", "http://127.0.0.1:1", ""]
 )
 def test_what_another_site_sends_is_refused(shared: Api, path: str, origin: str) -> None:
-    for method in ("GET", "POST"):
-        refused = problem(shared.request(method, path, headers={"Origin": origin}), 403)
-        assert repr(origin) in refused["detail"]
+    refused = problem(shared.post(path, headers={"Origin": origin}), 403, "forbidden")
+    assert repr(origin) in refused["detail"]
+    problem(shared.get(path, headers={"Origin": origin}), 403, "forbidden")
 
 
 def test_what_its_own_pages_send_is_answered(shared: Api) -> None:
