@@ -43,6 +43,13 @@ def configure_logs(stream: TextIO) -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     for chatty in ("alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").addFilter(is_no_health_check)
+
+
+def is_no_health_check(record: logging.LogRecord) -> bool:
+    """Whether a line of the access log tells more than that somebody asks, every few seconds."""
+    message = record.getMessage()
+    return "GET /healthz " not in message and "GET /readyz " not in message
 
 
 @contextmanager
