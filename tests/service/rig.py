@@ -5,6 +5,8 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
+import pytest
+
 from lrsearch import events, jobs, leases, source_models, trials, workers
 from lrsearch.claims import claim_lease
 from lrsearch.contract.datasets import DataSetStatistics, LabelCount, Spread
@@ -44,6 +46,9 @@ EPOCHS = 2
 
 TEST_IMAGES = 60
 """Of the data set `animals`."""
+
+one_database = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+"""Marks a test of something in which the kind of database has no part."""
 
 
 class Rig:

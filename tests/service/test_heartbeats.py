@@ -6,7 +6,7 @@ from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import EpochFinished
 from lrsearch.contract.protocols import LastLayer
 from lrsearch.errors import InvalidError
-from tests.service.rig import Rig, curve
+from tests.service.rig import Rig, curve, one_database
 
 
 def test_epochs_are_recorded_once_however_often_they_are_sent(rig: Rig) -> None:
@@ -42,6 +42,7 @@ def test_the_reply_tells_the_accuracy_to_beat(rig: Rig) -> None:
     assert rig.heartbeat(rig.claim(), {}).val_top1_to_beat == 0.6
 
 
+@one_database
 def test_a_poor_trial_is_pruned_by_the_median(rig: Rig) -> None:
     job = rig.submit(pruning="median", epochs=5)
     rig.complete(rig.claim(), 0.9)  # the baseline is no rival
@@ -55,6 +56,7 @@ def test_a_poor_trial_is_pruned_by_the_median(rig: Rig) -> None:
     assert rig.trials(job)[6].state == "pruned"
 
 
+@one_database
 def test_a_poor_trial_is_pruned_at_a_rung_of_halving(rig: Rig) -> None:
     rig.submit(pruning="halving", epochs=9)
     for val_top1 in (0.9, 0.6, 0.7):
@@ -66,6 +68,7 @@ def test_a_poor_trial_is_pruned_at_a_rung_of_halving(rig: Rig) -> None:
     rig.release(lease)
 
 
+@one_database
 def test_the_baseline_is_never_pruned(rig: Rig) -> None:
     rig.submit(pruning="median", epochs=5)
     baseline = rig.claim()
@@ -74,6 +77,7 @@ def test_the_baseline_is_never_pruned(rig: Rig) -> None:
     assert rig.beat(baseline, [0.1]) == "continue"
 
 
+@one_database
 def test_without_pruning_the_worst_trial_goes_on(rig: Rig) -> None:
     rig.submit(epochs=5)
     for _ in range(6):
@@ -81,6 +85,7 @@ def test_without_pruning_the_worst_trial_goes_on(rig: Rig) -> None:
     assert rig.beat(rig.claim(), [0.0, 0.0]) == "continue"
 
 
+@one_database
 def test_a_pruned_trial_tells_by_which_rule(rig: Rig) -> None:
     job = rig.submit(pruning="median", epochs=5)
     for _ in range(5):

@@ -12,7 +12,7 @@ from lrsearch.contract.leases import FailedReport, FinalWork, TrialWork
 from lrsearch.contract.protocols import Graduated, LastLayer, LogRange, Protocol, Staged, Uniform
 from lrsearch.db.tables import JobRow, TrialRow
 from lrsearch.errors import ConflictError, InvalidError, LRSearchError, NotFoundError
-from tests.service.rig import Rig, final_report
+from tests.service.rig import Rig, final_report, one_database
 
 
 def test_a_new_job_has_every_default_filled_in(rig: Rig) -> None:
@@ -34,6 +34,7 @@ def test_a_space_without_end_is_searched_by_tpe_with_20_trials(rig: Rig) -> None
     ("budget", "planned"),
     [(Budget(trials=4), 5), (Budget(epochs=13), 7), (Budget(trials=50), 12)],
 )
+@one_database
 def test_the_budget_bounds_what_is_planned(rig: Rig, budget: Budget, planned: int) -> None:
     assert rig.submit(budget=budget).trials_planned == planned
 
@@ -120,6 +121,7 @@ def test_without_enough_test_images_the_job_ends_with_its_last_trial(rig: Rig) -
 
 
 @pytest.mark.parametrize("strategy", ["exhaustive", "random", "tpe"])
+@one_database
 def test_a_finite_search_ends_with_its_last_point(rig: Rig, strategy: str) -> None:
     job = rig.submit(
         protocol=LastLayer(ll=[0.01, 0.02, 0.05]), strategy=strategy, budget=Budget(trials=50)
@@ -140,6 +142,7 @@ def test_a_job_without_any_complete_trial_has_failed_and_says_why(rig: Rig) -> N
     assert finished.reason == "no trial ran to its end: 1 failed, 1 diverged"
 
 
+@one_database
 def test_a_failed_job_quotes_its_last_trials_reason(rig: Rig) -> None:
     job = rig.submit(protocol=LastLayer(ll=[0.01]))
     for _ in range(3):
@@ -194,6 +197,7 @@ def test_an_unknown_job_cannot_be_cancelled(rig: Rig) -> None:
         rig.cancel("018f0000-0000-7000-8000-000000000000")
 
 
+@one_database
 def test_every_trial_has_the_rates_of_its_point(rig: Rig) -> None:
     protocols: list[Protocol] = [
         Uniform(),

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from threading import Event
 from typing import Any
 
 import optuna
@@ -25,7 +24,7 @@ from lrsearch.db.tables import OutboxRow
 from lrsearch.outbox import MAX_ATTEMPTS, drain_outbox, retry_set_aside
 from lrsearch.search.ledger import FIGURE_ID, Ledger, study_name
 from lrsearch.settings import Settings
-from tests.service.rig import Rig, curve
+from tests.service.rig import Rig, curve, one_database
 
 
 @pytest.fixture
@@ -62,6 +61,7 @@ def test_the_study_holds_every_trial_once_with_what_is_known_of_it(
     assert study_name(job) == f"silhouettes {job.id}"
 
 
+@one_database
 def test_trials_appear_while_they_run(rig: Rig, ledger: Ledger) -> None:
     job = rig.submit()
     rig.complete(rig.claim(), 0.5)
@@ -112,6 +112,7 @@ def test_no_entry_stays_running_when_its_job_is_over(rig: Rig, ledger: Ledger) -
     assert states == [TrialState.COMPLETE] + [TrialState.FAIL] * 3
 
 
+@one_database
 def test_a_trial_that_was_put_back_keeps_its_one_entry(rig: Rig, ledger: Ledger) -> None:
     job = rig.submit(protocol=LastLayer(ll=[0.02]))
     for _ in range(2):
@@ -169,10 +170,10 @@ def test_a_crash_after_any_step_leaves_no_second_entry(
 
 def test_drainers_at_once_make_no_second_entry(rig: Rig, settings: Settings) -> None:
     jobs = [rig.submit(protocol=LastLayer(ll=[0.02])) for _ in range(2)]
-    over = Event()
+    rig.run()
 
     def drain(database: Database, ledger: Ledger) -> None:
-        while not over.is_set():
+        while _outbox(database):
             drain_outbox(database, ledger)
 
     with ExitStack() as stack:
@@ -183,16 +184,7 @@ def test_drainers_at_once_make_no_second_entry(rig: Rig, settings: Settings) -> 
             for database in databases:
                 stack.callback(database.dispose)
         with ThreadPoolExecutor(3) as pool:
-            draining = [
-                pool.submit(drain, *replica) for replica in zip(databases, ledgers, strict=True)
-            ]
-            try:
-                rig.run()
-            finally:
-                over.set()
-            for each in draining:
-                each.result()
-        drain_outbox(rig.database, ledgers[0])
+            list(pool.map(drain, databases, ledgers))
         for job in jobs:
             _assert_mirrored(rig, ledgers[0], job)
 
@@ -242,6 +234,7 @@ def test_what_the_ledger_refuses_is_set_aside_and_tried_again_later(
     _assert_mirrored(rig, ledger, job)
 
 
+@one_database
 def test_the_study_shows_the_task_and_in_the_end_the_verdict(rig: Rig, ledger: Ledger) -> None:
     job = rig.submit(protocol=LastLayer(ll=[0.02]), images_per_label=20)
     drain_outbox(rig.database, ledger)
@@ -258,6 +251,7 @@ def test_the_study_shows_the_task_and_in_the_end_the_verdict(rig: Rig, ledger: L
     assert list_graph_object_ids(attributes) == [FIGURE_ID]
 
 
+@one_database
 def test_a_point_of_a_log_range_is_a_parameter_on_a_log_axis(rig: Rig, ledger: Ledger) -> None:
     job = rig.submit(
         protocol=Graduated(scale=LogRange(low=0.1, high=10.0)), budget=Budget(trials=2)

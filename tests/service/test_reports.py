@@ -19,7 +19,7 @@ from lrsearch.db.tables import SourceModelRow, TrialRow
 from lrsearch.errors import ConflictError, InvalidError
 from lrsearch.housekeeping import collect_garbage
 from lrsearch.store import BlobStore
-from tests.service.rig import Rig, curve
+from tests.service.rig import Rig, curve, one_database
 from tests.service.snapshot import snapshot
 
 
@@ -61,6 +61,7 @@ def test_another_report_is_a_conflict_and_changes_nothing(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["pruned", "diverged", "failed", "cancelled"])
+@one_database
 def test_a_trial_that_did_not_complete_has_no_score(rig: Rig, outcome: str) -> None:
     job = rig.submit()
     rig.end(rig.claim(), outcome, 0.9)
@@ -71,6 +72,7 @@ def test_a_trial_that_did_not_complete_has_no_score(rig: Rig, outcome: str) -> N
     assert rig.job(job).trials_finished == 1
 
 
+@one_database
 def test_a_diverged_trial_tells_at_which_step(rig: Rig) -> None:
     job = rig.submit()
     lease = rig.claim()
@@ -92,6 +94,7 @@ def test_a_diverged_trial_tells_at_which_step(rig: Rig) -> None:
         ("pruned", [1, 2, 3]),
     ],
 )
+@one_database
 def test_a_curve_must_have_the_epochs_of_the_recipe_in_order(
     rig: Rig, outcome: Any, epochs: list[int]
 ) -> None:

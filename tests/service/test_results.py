@@ -9,7 +9,7 @@ from lrsearch.contract.protocols import LastLayer
 from lrsearch.contract.results import Interval, Result
 from lrsearch.errors import ConflictError, NotFoundError
 from lrsearch.statistics import mcnemar_p_value, wilson_interval
-from tests.service.rig import TEST_IMAGES, Rig, final_report
+from tests.service.rig import TEST_IMAGES, Rig, final_report, one_database
 
 
 def _run(rig: Rig, baseline: float | None, other: float, final: FinalReport | None) -> Result:
@@ -125,7 +125,7 @@ def test_without_a_test_split_there_are_no_test_figures(rig: Rig) -> None:
         ),
     ],
 )
-@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+@one_database
 def test_the_verdict_says_what_the_figures_say(
     rig: Rig, baseline: float | None, other: float, final: FinalReport | None, verdict: str
 ) -> None:
