@@ -18,7 +18,8 @@ from tests.api.samples import silhouettes, zip_of
 from tests.api.serving import Api, serving
 
 Json = dict[str, Any]
-Upload = Callable[[Api, str, bytes], Json]
+
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -146,12 +147,21 @@ def uploaded(api: httpx.Client, name: str, archive: bytes) -> Json:
 
 def validated(api: httpx.Client, name: str) -> Json:
     """A data set as soon as it is ready or rejected."""
-    deadline = monotonic() + 30.0
-    while True:
-        data_set: Json = api.get(f"/v1/datasets/{name}").json()
-        if data_set["state"] != "validating":
-            return data_set
-        assert monotonic() < deadline, data_set
+    shown: Json = {}
+
+    def is_over() -> bool:
+        shown.update(api.get(f"/v1/datasets/{name}").json())
+        return bool(shown["state"] != "validating")
+
+    until(is_over)
+    return shown
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Ask until it is so; whoever waits for what never comes is told."""
+    deadline = monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert monotonic() < deadline, "it did not come about"
 
 
 def problem(answer: httpx.Response, status: int, code: str | None = None) -> Json:

@@ -8,7 +8,7 @@ import pytest
 
 from lrsearch.api.routes import leases as routes
 from lrsearch.contract.leases import CheckModelReport, CheckModelWork, Claim, Lease, TrialWork
-from tests.api.conftest import Json, problem
+from tests.api.conftest import Json, problem, until
 from tests.api.fake_worker import FakeWorker
 from tests.api.samples import checkpoint
 from tests.api.serving import Api
@@ -40,8 +40,7 @@ def test_a_waiting_claim_gets_the_job_that_is_submitted_meanwhile(
     worker = FakeWorker(api)
     with ThreadPoolExecutor() as pool:
         claim = pool.submit(worker.ask, wait_seconds=LONG)
-        while not waits(api, worker):
-            assert not claim.done()
+        until(lambda: waits(api, worker))
         job = submit({"data_set": "animals", "source_model": "random"})
         lease = Lease.model_validate_json(claim.result(PATIENCE).content)
     assert lease.task is not None
@@ -57,8 +56,7 @@ def test_a_waiting_claim_gets_the_checkpoint_that_is_registered_meanwhile(
     worker = FakeWorker(api)
     with ThreadPoolExecutor() as pool:
         claim = pool.submit(worker.ask, wait_seconds=LONG)
-        while not waits(api, worker):
-            assert not claim.done()
+        until(lambda: waits(api, worker))
         api.post("/v1/source-models", params={"name": "mine"}, content=checkpoint())
         lease = Lease.model_validate_json(claim.result(PATIENCE).content)
     assert isinstance(lease.work[0], CheckModelWork)
@@ -76,8 +74,7 @@ def test_work_that_is_handed_back_goes_to_a_waiting_claim(
     lease = first.claim()
     with ThreadPoolExecutor() as pool:
         claim = pool.submit(second.ask, wait_seconds=LONG)
-        while not waits(api, second):
-            assert not claim.done()
+        until(lambda: waits(api, second))
         assert first.release(lease).status_code == 204
         taken_over = Lease.model_validate_json(claim.result(PATIENCE).content)
     assert [work.id for work in taken_over.work] == [work.id for work in lease.work]
@@ -92,8 +89,7 @@ def test_a_claim_whose_worker_has_gone_takes_nothing(
     head = "POST /v1/leases HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", api.port)) as connection:
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-        while not waits(api, gone):
-            pass
+        until(lambda: waits(api, gone))
     job = submit({"data_set": "animals", "source_model": "random"})
     there.claim()
     baseline = api.get(f"/v1/jobs/{job['id']}/trials/0").json()

@@ -15,7 +15,7 @@ from lrsearch import data_sets
 from lrsearch.contract.leases import TrialWork
 from lrsearch.intake.validate import build_data_set
 from lrsearch.settings import Settings
-from tests.api.conftest import Json, problem, uploaded, validated
+from tests.api.conftest import Json, problem, until, uploaded, validated
 from tests.api.fake_worker import FakeWorker
 from tests.api.samples import silhouettes, weights, zip_of
 from tests.api.serving import Api, serving
@@ -167,10 +167,8 @@ def cut_off(api: Api, request: str, headers: str = "") -> None:
     with socket.create_connection(("127.0.0.1", api.port)) as connection:
         connection.sendall(f"{head}Content-Length: {len(ANIMALS)}\r\n\r\n".encode())
         connection.sendall(ANIMALS[: len(ANIMALS) // 2])
-        while not drafts(api):
-            pass
-    while drafts(api):
-        pass
+        until(lambda: bool(drafts(api)))
+    until(lambda: not drafts(api))
 
 
 def drafts(api: Api) -> list[Path]:
