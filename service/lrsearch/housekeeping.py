@@ -10,7 +10,7 @@ from time import monotonic
 
 import structlog
 from sqlalchemy import select, union
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from lrsearch.data_sets import validate_next
 from lrsearch.db.engine import Database
@@ -66,7 +66,8 @@ class Housekeeping:
             try:
                 work()
             except SQLAlchemyError as error:  # a database that restarts comes back
-                self._hear_workers_out()
+                if isinstance(error, OperationalError):  # it was away
+                    self._hear_workers_out()
                 log.warning("the database did not answer", thread=name, error=str(error)[:500])
             except Exception:
                 log.exception("housekeeping failed", thread=name)
