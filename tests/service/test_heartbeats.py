@@ -121,6 +121,17 @@ def test_running_trials_are_told_to_cancel_once_the_target_accuracy_is_reached(r
     assert rig.job(job).state == "finalising"
 
 
+def test_the_baseline_runs_even_when_the_target_accuracy_is_reached_before(rig: Rig) -> None:
+    job = rig.submit(budget=Budget(target_accuracy=0.8))
+    rig.release(rig.claim())
+    baseline, reaching = rig.claim(), rig.claim()
+    rig.lose(baseline)
+    rig.complete(reaching, 0.8)
+    assert [trial.state for trial in rig.trials(job)] == ["waiting", "complete"]
+    rig.complete(rig.claim(), 0.5)
+    assert rig.job(job).state == "finalising"
+
+
 def test_a_trial_that_comes_back_after_the_target_was_reached_is_not_run_again(rig: Rig) -> None:
     job = rig.submit(budget=Budget(target_accuracy=0.8))
     rig.complete(rig.claim(), 0.5)
