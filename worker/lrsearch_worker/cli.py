@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lrsearch_worker.commands.models import app as models
 from lrsearch_worker.commands.run import run_command
-from lrsearch_worker.networks.resnet27 import Norm
+from lrsearch_worker.networks.unit import Norm
 from lrsearch_worker.pretrain import Output, Training, pretrain
 from lrsearch_worker.pretrain_progress import PretrainProgress
 from lrsearch_worker.schedule import Schedule

@@ -16,8 +16,8 @@ from lrsearch.contract.rates import STAGES
 from lrsearch.contract.sources import Channels, ResNet27, SourceSpec
 from lrsearch_worker.commands.errors import told_plainly
 from lrsearch_worker.networks.build import build
-from lrsearch_worker.networks.resnet27 import Norm
 from lrsearch_worker.networks.staged import StagedNetwork
+from lrsearch_worker.networks.unit import Norm
 from lrsearch_worker.service import Service
 from lrsearch_worker.settings import WorkerSettings
 from lrsearch_worker.weights import Weights, complete_network, load, save

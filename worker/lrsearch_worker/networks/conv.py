@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SMALL_MAP: Final = 16
+SMALL_MAP: Final = 4
 """Pixels of the largest map that the matrix product is used for."""
 
 

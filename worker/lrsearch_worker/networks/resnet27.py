@@ -1,16 +1,12 @@
 """ResNet-27: Caffe's residual network of 27 convolutions in five stages (the paper's Figure 5)."""
 
-import math
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from lrsearch_worker.networks.conv import Conv3x3
-from lrsearch_worker.networks.prelu import PReLU
 from lrsearch_worker.networks.staged import StagedNetwork, new_head
-
-Norm = Literal["none", "batch"]
+from lrsearch_worker.networks.unit import Norm, Unit
 
 CHANNELS: Final = (64, 128, 256, 512)
 """Output channels of conv1 … conv4 at width 1; conv5 keeps conv4's."""
@@ -42,10 +38,10 @@ class ResNet27(StagedNetwork):
         stem = max(1, round(32 * width))
         c1, c2, c3, c4 = (max(1, round(c * width)) for c in CHANNELS)
         b2, b3, b4, b5 = BLOCKS[1:]
-        self.conv1 = nn.Sequential(_Unit(3, stem, norm), _Unit(stem, c1, norm), nn.MaxPool2d(2))
-        self.conv2 = nn.Sequential(*_blocks(b2, c1, norm), _Unit(c1, c2, norm), nn.MaxPool2d(2))
-        self.conv3 = nn.Sequential(*_blocks(b3, c2, norm), _Unit(c2, c3, norm), nn.MaxPool2d(2))
-        self.conv4 = nn.Sequential(*_blocks(b4, c3, norm), _Unit(c3, c4, norm), nn.MaxPool2d(2))
+        self.conv1 = nn.Sequential(Unit(3, stem, norm), Unit(stem, c1, norm), nn.MaxPool2d(2))
+        self.conv2 = nn.Sequential(*_blocks(b2, c1, norm), Unit(c1, c2, norm), nn.MaxPool2d(2))
+        self.conv3 = nn.Sequential(*_blocks(b3, c2, norm), Unit(c2, c3, norm), nn.MaxPool2d(2))
+        self.conv4 = nn.Sequential(*_blocks(b4, c3, norm), Unit(c3, c4, norm), nn.MaxPool2d(2))
         self.conv5 = nn.Sequential(*_blocks(b5, c4, norm), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = new_head(c4, labels, generator)
         self._initialise(generator)
@@ -55,7 +51,7 @@ class ResNet27(StagedNetwork):
     def _initialise(self, generator: torch.Generator) -> None:
         """He et al. (2015) for PReLU; a block's second convolution starts at a tenth of that."""
         for module in self.modules():
-            if isinstance(module, _Unit):
+            if isinstance(module, Unit):
                 module.initialise(generator)
         for module in self.modules():
             if isinstance(module, _Block):
@@ -63,42 +59,17 @@ class ResNet27(StagedNetwork):
                 (last.conv if last.norm is None else last.norm).weight.mul_(0.1)
 
 
-class _Unit(nn.Module):
-    """Convolution, normalisation if any, PReLU with a slope for each channel."""
-
-    def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
-        super().__init__()
-        self.conv = Conv3x3(inputs, outputs, bias=norm == "none")
-        self.norm = nn.BatchNorm2d(outputs) if norm == "batch" else None
-        self.activation = PReLU(outputs, init=0.25)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        if self.norm is not None:
-            x = self.norm(x)
-        activated: Tensor = self.activation(x)
-        return activated
-
-    def initialise(self, generator: torch.Generator) -> None:
-        slope = 0.25
-        fan_in = self.conv.in_channels * 9
-        deviation = math.sqrt(2.0 / ((1.0 + slope**2) * fan_in))
-        self.conv.weight.normal_(0.0, deviation, generator=generator)
-        if self.conv.bias is not None:
-            self.conv.bias.zero_()
-
-
 class _Block(nn.Module):
     """Two units and an identity add."""
 
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
-        self.first = _Unit(channels, channels, norm)
-        self.second = _Unit(channels, channels, norm)
+        self.first = Unit(channels, channels, norm)
+        self.second = Unit(channels, channels, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        branch: Tensor = self.second(self.first(x))
-        return x + branch
+        y: Tensor = self.second(self.first(x), residual=x)
+        return y
 
 
 def _blocks(count: int, channels: int, norm: Norm) -> list[_Block]:
