@@ -1,6 +1,8 @@
 """The device that a worker computes on."""
 
+import os
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import psutil
 import torch
 
 from lrsearch.contract.workers import Device, DeviceKind
+from lrsearch_worker.networks.resnet27 import ResNet27
+from lrsearch_worker.optimiser import SGD
 from lrsearch_worker.settings import DeviceChoice
 
 
@@ -31,6 +35,28 @@ def choose_device(choice: DeviceChoice) -> torch.device:
     return torch.device(choice)
 
 
+def threads_for(device: torch.device, wanted: int | None) -> int:
+    """Trials that compute at a time.
+
+    On the CPU one a core, with one of torch's threads each: a small network's steps gain less from
+    more threads than from companions. A GPU's steps are queued by one thread.
+    """
+    if device.type != "cpu":
+        return 1
+    cores = psutil.cpu_count(logical=False) or 1
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else cores
+    return wanted or min(cores, allowed)
+
+
+def trials_for(device: torch.device, threads: int) -> int:
+    """Trials that a lease should hold where the settings leave it open.
+
+    Two for each thread keep the CPU busy when one ends early, and leave some to other workers; on
+    a GPU, eight share the frozen stages' work.
+    """
+    return min(64, 2 * threads) if device.type == "cpu" else 8
+
+
 def describe(device: torch.device) -> Device:
     """What the service is told of a device."""
     if device.type == "cuda":
@@ -51,11 +77,15 @@ def versions() -> dict[str, str]:
 
 
 def warm_up(device: torch.device) -> None:
-    """Take one optimiser's step, so that no trial's clock counts what torch loads on first use."""
-    layer = torch.nn.Linear(1, 1, device=device)
-    optimiser = torch.optim.SGD(layer.parameters(), lr=0.0)
-    torch.autograd.backward(layer(torch.ones(1, 1, device=device)))
+    """Take a step, so that no trial's clock counts what is loaded or compiled on first use."""
+    generator = torch.Generator().manual_seed(0)
+    network = ResNet27(width=0.0625, norm="batch", labels=2, generator=generator).to(device)
+    optimiser = SGD([{"params": network.parameters(), "lr": 0.0}], momentum=0.9, weight_decay=0.0)
+    images = torch.zeros(2, 3, 32, 32, device=device)
+    torch.autograd.backward(network(images).sum())
     optimiser.step()
+    with torch.inference_mode():
+        network.eval()(images)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,9 +1,9 @@
 """One finetune: the source network trained on a target with given stage rates."""
 
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Final
 
 import torch
@@ -15,6 +15,7 @@ from lrsearch.contract.sources import Card
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch_worker.device import out_of_memory
 from lrsearch_worker.metrics import Evaluation
+from lrsearch_worker.optimiser import SGD
 from lrsearch_worker.rates import freeze, parameter_groups, set_training_modes
 from lrsearch_worker.schedule import factor
 from lrsearch_worker.task import LoadedTask
@@ -55,24 +56,31 @@ class Finetune:
             size adds up gradients to the same step, which is right only where no batch
             normalisation is in training mode. By default, batches are whole for as long as
             memory suffices, and halved then.
+        clock: Tells the seconds by which epochs are timed.
 
     Raises:
         ValueError: `micro_batch` is not positive, or given where normalisation trains.
     """
 
-    def __init__(self, task: LoadedTask, rates: StageRates, micro_batch: int | None = None) -> None:
+    def __init__(
+        self,
+        task: LoadedTask,
+        rates: StageRates,
+        micro_batch: int | None = None,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
         self.task = task
         self.rates = rates
         self.micro_batch = micro_batch
-        self._network = task.network()
+        self._clock = clock
         self._prefix = rates.frozen_prefix
+        self._network = task.network(self._prefix)
         self._steps = 0
         freeze(self._network, rates)
-        self._optimiser = torch.optim.SGD(
+        self._optimiser = SGD(
             parameter_groups(self._network, rates),
             momentum=task.recipe.momentum,
             weight_decay=task.recipe.weight_decay,
-            foreach=True,
         )
         if micro_batch is not None and micro_batch < 1:
             raise ValueError(f"micro_batch is {micro_batch}; it must be at least 1")
@@ -82,21 +90,24 @@ class Finetune:
                 "and needs whole batches; freeze its stages or leave micro_batch out"
             )
 
-    def epochs(self, check: Callable[[], None] = lambda: None) -> Iterator[EpochMetrics]:
+    def epochs(self) -> Iterator[EpochMetrics]:
         """Train and yield after each epoch; a caller may stop at any.
-
-        Args:
-            check: Called before each step; what it raises ends the training.
 
         Raises:
             DivergedError: The loss is no longer finite.
             TooLittleMemoryError: A batch does not fit and may not be cut.
         """
+        return (metrics for metrics in self.steps() if metrics is not None)
+
+    def steps(self) -> Iterator[EpochMetrics | None]:
+        """As `epochs`, and yield nothing after each step of the optimiser.
+
+        The steps may be taken by different threads, one after the other.
+        """
         for epoch in range(self.task.recipe.epochs):
-            started = time.perf_counter()
-            with _repeatable():
-                train_loss = self._train(epoch, check)
-                validation = self._validate()
+            started = self._clock()
+            train_loss = yield from self._train(epoch)
+            validation = self._validate()
             if not math.isfinite(validation.loss):
                 raise DivergedError(epoch + 1, self._steps, validation.loss, "validation")
             yield EpochMetrics(
@@ -104,7 +115,7 @@ class Finetune:
                 train_loss=train_loss,
                 val_loss=validation.loss,
                 val_top1=validation.top1,
-                seconds=time.perf_counter() - started,
+                seconds=self._clock() - started,
             )
 
     def weights(self) -> dict[str, Tensor]:
@@ -115,8 +126,8 @@ class Finetune:
         """The network as it is now: a safetensors file that can be a source in its turn."""
         return to_bytes(self._network.state_dict(), self.task.result_spec(card))
 
-    def _train(self, epoch: int, check: Callable[[], None]) -> float:
-        """One pass over the training images; the mean loss."""
+    def _train(self, epoch: int) -> Generator[None, None, float]:
+        """One pass over the training images; returns the mean loss."""
         recipe = self.task.recipe
         for group in self._optimiser.param_groups:
             group["lr"] = group["initial_lr"] * factor(recipe.schedule, epoch, recipe.epochs)
@@ -125,18 +136,19 @@ class Finetune:
         sizes: list[int] = []
         unseen: list[Tensor] = []
         for inputs, labels in self.task.training_batches(epoch, self._prefix):
-            check()
             unseen.append(self._step(inputs, labels))
             sizes.append(len(labels))
             if len(unseen) == CHECK_EVERY_STEPS:
                 losses += self._finite(unseen, epoch)
                 unseen.clear()
+            yield
         losses += self._finite(unseen, epoch)
         return math.fsum(x * n for x, n in zip(losses, sizes, strict=True)) / sum(sizes)
 
     def _validate(self) -> Evaluation:
         self._network.eval()
-        return self.task.score(self._rest, "validation", self._prefix)
+        with _repeatable():
+            return self.task.score(self._rest, "validation", self._prefix)
 
     def _rest(self, inputs: Tensor) -> Tensor:
         """The stages after the frozen ones."""
@@ -156,20 +168,22 @@ class Finetune:
 
     def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """One step of the optimiser; the batch's mean loss."""
-        while True:
-            try:
-                loss = self._accumulate(inputs, labels)
-                break
-            except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-                self._shrink(len(labels), error)
-        self._optimiser.step()
+        with _repeatable():
+            while True:
+                try:
+                    loss = self._accumulate(inputs, labels)
+                    break
+                except (MemoryError, RuntimeError) as error:
+                    if not out_of_memory(error):
+                        raise
+                    self._shrink(len(labels), error)
+            self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)  # companions may need the memory
         return loss
 
     def _accumulate(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Gradients of the batch's mean loss, from one micro-batch after another."""
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.zero_grad(set_to_none=True)  # of an attempt that did not fit
         size = self.micro_batch or len(labels)
         total = torch.zeros((), device=labels.device)
         for start in range(0, len(labels), size):

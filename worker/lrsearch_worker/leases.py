@@ -1,6 +1,7 @@
 """A lease's work: done piece by piece, each reported once."""
 
 import hashlib
+from contextlib import closing
 from functools import partial
 from typing import Final
 
@@ -35,7 +36,7 @@ from lrsearch_worker.final import run_final
 from lrsearch_worker.heart import Heart
 from lrsearch_worker.service import Service
 from lrsearch_worker.task import LoadedTask
-from lrsearch_worker.trial import REASON_LENGTH, reason_of, run_trial
+from lrsearch_worker.trial import REASON_LENGTH, Outcome, reason_of, run_trials
 from lrsearch_worker.weights import WeightsError, complete_network
 
 RECIPE_IN_CARD: Final = {"epochs", "batch_size", "schedule", "momentum", "weight_decay", "seed"}
@@ -50,12 +51,16 @@ class Runner:
         service: A connection that nobody else uses meanwhile.
         cache: Of data sets and weights.
         device: What computes.
+        threads: Trials of a lease that compute at a time.
     """
 
-    def __init__(self, service: Service, cache: Cache, device: torch.device) -> None:
+    def __init__(
+        self, service: Service, cache: Cache, device: torch.device, threads: int = 1
+    ) -> None:
         self._service = service
         self._cache = cache
         self._device = device
+        self._threads = threads
         self._loaded: tuple[str, LoadedTask] | None = None
 
     def run(self, lease: Lease, heart: Heart) -> None:
@@ -66,49 +71,74 @@ class Runner:
             StoppedError: The worker is to stop; the same.
             DeviceLostError: The device is of no more use to this process.
         """
-        for work in lease.work:
-            heart.check()
-            with structlog.contextvars.bound_contextvars(**_name_of(work)):
-                self._do(lease, work, heart)
-
-    def _do(self, lease: Lease, work: Work, heart: Heart) -> None:
         fetcher = Fetcher(self._service, self._cache, heart)
+        trials = [work for work in lease.work if isinstance(work, TrialWork)]
+        if trials:
+            heart.check()
+            self._trials(lease, trials, fetcher, heart)
+        for work in lease.work:
+            if not isinstance(work, TrialWork):
+                heart.check()
+                with structlog.contextvars.bound_contextvars(**_name_of(work)):
+                    self._do(lease, work, fetcher, heart)
+
+    def _trials(self, lease: Lease, works: list[TrialWork], fetcher: Fetcher, heart: Heart) -> None:
+        """Train together, and report each as it ends."""
+        try:
+            task = _task_of(lease)
+            loaded = self._task(task, fetcher)
+        except (LeaseLostError, StoppedError):
+            raise
+        except Exception as error:
+            log.exception("task not loaded")
+            for work in works:
+                self._report(lease, work, _failure(work, error), heart)
+            self._recover()
+            return
+        failed = False
+        cards = [_card(task, work, loaded) for work in works]
+        with closing(run_trials(works, loaded, cards, heart, self._threads)) as outcomes:
+            for work, outcome in outcomes:
+                with structlog.contextvars.bound_contextvars(trial=work.number):
+                    report = self._uploaded(lease, work, outcome, heart)
+                    self._report(lease, work, report, heart)
+                failed = failed or report.outcome == "failed"
+        if failed:
+            self._recover()
+
+    def _uploaded(
+        self, lease: Lease, work: TrialWork, outcome: Outcome, heart: Heart
+    ) -> TrialReport:
+        """The report, with the address of the weights where the service may want them."""
+        report, weights = outcome.report, outcome.weights
+        if weights is None or not _may_win(work, report, heart.val_top1_to_beat):
+            return report
+        try:
+            uploaded = heart.insist(partial(self._upload, lease, work.id, weights))
+        except (LeaseLostError, StoppedError):
+            raise
+        except Exception as error:
+            log.exception("weights not uploaded")
+            return _failed_trial(error)
+        return report.model_copy(update={"weights_sha256": uploaded.sha256})
+
+    def _do(
+        self, lease: Lease, work: CheckModelWork | FinalWork, fetcher: Fetcher, heart: Heart
+    ) -> None:
         report: Report
         try:
             if isinstance(work, CheckModelWork):
                 report = _check_model(work, fetcher)
-            elif lease.task is None:
-                raise ValueError(f"a lease with {work.kind} work came without its task")
-            elif isinstance(work, FinalWork):
-                report = self._final(work, self._task(lease.task, fetcher), fetcher)
             else:
-                report = self._trial(lease, lease.task, work, fetcher, heart)
+                report = self._final(work, self._task(_task_of(lease), fetcher), fetcher)
         except (LeaseLostError, StoppedError):
             raise
         except Exception as error:
             log.exception("work broke down")
             report = _failure(work, error)
         self._report(lease, work, report, heart)
-        if report.kind == "failed" or (report.kind == "trial" and report.outcome == "failed"):
+        if report.kind == "failed":
             self._recover()
-
-    def _trial(
-        self, lease: Lease, task: Task, work: TrialWork, fetcher: Fetcher, heart: Heart
-    ) -> TrialReport:
-        loaded = self._task(task, fetcher)
-        log.info("trial started", baseline=work.baseline, rates=dict(work.rates.items()))
-        report, weights = run_trial(work, loaded, _card(task, work, loaded), heart)
-        log.info(
-            "trial finished",
-            outcome=report.outcome,
-            reason=report.reason,
-            val_top1=round(report.curve[-1].val_top1, 4) if report.curve else None,
-            seconds=round(report.seconds, 2),
-        )
-        if weights is None or not _may_win(work, report, heart.val_top1_to_beat):
-            return report
-        uploaded = heart.insist(partial(self._upload, lease, work.id, weights))
-        return report.model_copy(update={"weights_sha256": uploaded.sha256})
 
     def _final(self, work: FinalWork, task: LoadedTask, fetcher: Fetcher) -> Report:
         winner = fetcher.weights(work.winner_weights)
@@ -161,15 +191,11 @@ class Runner:
             raise DeviceLostError(f"the device fails: {error}") from error
 
 
-def _name_of(work: Work) -> dict[str, object]:
+def _name_of(work: CheckModelWork | FinalWork) -> dict[str, object]:
     """What a piece of work is called in the log."""
-    match work:
-        case TrialWork():
-            return {"trial": work.number}
-        case FinalWork():
-            return {"work": "final"}
-        case CheckModelWork():
-            return {"work": "check_model", "source_model": work.source_model.name}
+    if isinstance(work, FinalWork):
+        return {"work": "final"}
+    return {"work": "check_model", "source_model": work.source_model.name}
 
 
 def _check_model(work: CheckModelWork, fetcher: Fetcher) -> CheckModelReport:
@@ -196,8 +222,18 @@ def _may_win(work: TrialWork, report: TrialReport, to_beat: float | None) -> boo
 
 def _failure(work: Work, error: Exception) -> Report:
     if isinstance(work, TrialWork):
-        return TrialReport(outcome="failed", reason=reason_of(error), curve=[], seconds=0.0)
+        return _failed_trial(error)
     return FailedReport(reason=reason_of(error))
+
+
+def _failed_trial(error: Exception) -> TrialReport:
+    return TrialReport(outcome="failed", reason=reason_of(error), curve=[], seconds=0.0)
+
+
+def _task_of(lease: Lease) -> Task:
+    if lease.task is None:
+        raise ValueError(f"a lease with {lease.work[0].kind} work came without its task")
+    return lease.task
 
 
 def _card(task: Task, work: TrialWork, loaded: LoadedTask) -> Card:

@@ -51,10 +51,12 @@ class WorkerSettings(BaseSettings):
     )
     device: DeviceChoice = Field(default="auto", description="What computes.")
     threads: int | None = Field(
-        default=None, ge=1, description="Threads of torch on the CPU; null: torch's choice."
+        default=None, ge=1, description="Trials that compute at a time on the CPU; null: its cores."
     )
     name: Name = Field(default_factory=host_name, description="For people.")
-    max_trials: int = Field(default=1, ge=1, le=64, description="Trials that a lease may hold.")
+    max_trials: int | None = Field(
+        default=None, ge=1, le=64, description="Trials that a lease may hold; null: see `device`."
+    )
     log_format: LogFormat = Field(
         default="auto", description="`auto`: for people on a terminal, else JSON."
     )

@@ -2,11 +2,13 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from lrsearch.contract.rates import STAGES
 from lrsearch.contract.recipes import Recipe, Views
 from lrsearch.contract.sources import Card, SourceSpec
 from lrsearch_worker.activations import ActivationStore, Source
@@ -73,6 +75,7 @@ class LoadedTask:
         self._store_bytes = store_bytes
         self._fits: dict[int, bool] = {}
         self._draws: dict[int, Draws] = {}
+        self._resident: dict[SplitName, Tensor] = {}
         self._labels = {
             name: torch.from_numpy(images.labels[self._indices(name)]).to(self.device)
             for name in SPLITS
@@ -82,20 +85,27 @@ class LoadedTask:
         """Images in a split."""
         return len(self._indices(name))
 
-    def network(self) -> StagedNetwork:
-        """A network of one's own to finetune: the source with a new head, on the device.
+    def network(self, frozen_prefix: int = 0) -> StagedNetwork:
+        """A network to finetune: the source with a new head, on the device.
 
-        The head depends on the recipe's seed alone, so that all trials start from the same.
+        The head depends on the recipe's seed alone, so that all trials start from the same. The
+        first `frozen_prefix` stages are the source's own, which nobody may change; the others are
+        copies.
         """
-        return copy.deepcopy(self._network).requires_grad_(True)
+        frozen = [self._network.stage(stage) for stage in STAGES[:frozen_prefix]]
+        network = copy.deepcopy(self._network, {id(stage): stage for stage in frozen})
+        for stage in STAGES[frozen_prefix:]:
+            network.stage(stage).requires_grad_(True)
+        return network
 
     def training_batches(self, epoch: int, prefix: int) -> Iterator[Batch]:
         """What enters stage `prefix` in `epoch` (from 0), where the stages before are frozen."""
         recipe = self.recipe
         augmentation = recipe.augmentation
         view = view_of_epoch(augmentation, epoch) if isinstance(augmentation, Views) else None
-        for positions in batches(self.size("train"), recipe.batch_size, recipe.seed, epoch):
-            yield self._batch("train", view, prefix, positions)
+        order = batches(self.size("train"), recipe.batch_size, recipe.seed, epoch)
+        for number, positions in enumerate(order):
+            yield self._batch("train", view, prefix, positions, (epoch, number))
 
     def score(
         self, network: Callable[[Tensor], Tensor], name: SplitName, prefix: int = 0
@@ -157,10 +167,17 @@ class LoadedTask:
     def _evaluation_batches(self, name: SplitName, prefix: int, size: int) -> Iterator[Batch]:
         for start in range(0, self.size(name), size):
             positions = torch.arange(start, min(start + size, self.size(name)))
-            yield self._batch(name, None, prefix, positions)
+            yield self._batch(name, None, prefix, positions, (start, size))
 
-    def _batch(self, name: SplitName, view: int | None, prefix: int, positions: Tensor) -> Batch:
-        """`view` is `None` for images as they are."""
+    def _batch(
+        self,
+        name: SplitName,
+        view: int | None,
+        prefix: int,
+        positions: Tensor,
+        when: tuple[int, int],
+    ) -> Batch:
+        """`view` is `None` for images as they are; `when` tells a split's batches apart."""
 
         def source(wanted: Tensor) -> Tensor:
             return self._images(name, view, wanted)
@@ -168,7 +185,8 @@ class LoadedTask:
         positions = positions.to(self.device)
         labels = self._labels[name][positions]
         if name == "test" or not self._storable(prefix, source):
-            return self._store.compute(prefix, source, positions), labels
+            images = partial(source, positions)
+            return self._store.share(prefix, (name, view, when), images), labels
         inputs = self._store.read(prefix, (name, view), source, self.size(name), positions)
         return inputs, labels
 
@@ -184,13 +202,24 @@ class LoadedTask:
 
     def _images(self, name: SplitName, view: int | None, positions: Tensor) -> Tensor:
         """Normalised images of a split, after augmentation."""
-        chosen = self._indices(name)[positions.cpu().numpy()]
-        images = to_unit(torch.from_numpy(self.images.pixels[chosen]).to(self.device))
+        images = to_unit(self._pixels(name, positions))
         if view is not None:
             draws = self._view(view)
             images = augmented(images, Draws(*(d[positions.to(self.device)] for d in draws)))
         images = normalised(images, self.spec.mean, self.spec.std)
         return images.contiguous(memory_format=torch.channels_last)
+
+    def _pixels(self, name: SplitName, positions: Tensor) -> Tensor:
+        """uint8, on the device; CUDA keeps a split's where they fit beside the activations."""
+        indices = self._indices(name)
+        size = len(indices) * 3 * self.images.side**2
+        if self.device.type == "cuda" and size <= self._store_bytes:
+            if name not in self._resident:
+                pixels = torch.from_numpy(self.images.pixels[indices])
+                self._resident[name] = pixels.to(self.device)
+            return self._resident[name][positions]
+        chosen = indices[positions.cpu().numpy()]
+        return torch.from_numpy(self.images.pixels[chosen]).to(self.device)
 
     def _view(self, view: int) -> Draws:
         """The draws of all training images."""

@@ -1,6 +1,7 @@
-"""One trial: a finetune under the service's directives and the budget's clock."""
+"""Trials: finetunes under the service's directives and the budget's clock."""
 
-from time import perf_counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from typing import Literal, NamedTuple
 
 import structlog
@@ -12,6 +13,8 @@ from lrsearch_worker.device import out_of_memory
 from lrsearch_worker.errors import LeaseLostError, StoppedError
 from lrsearch_worker.finetune import DivergedError, Finetune, TooLittleMemoryError
 from lrsearch_worker.heart import Heart
+from lrsearch_worker.lockstep import side_by_side
+from lrsearch_worker.shares import Shares
 from lrsearch_worker.task import LoadedTask
 
 REASON_LENGTH = 2000
@@ -27,26 +30,49 @@ class Outcome(NamedTuple):
 
     report: TrialReport
     """Without the weights' hash."""
-    weights: bytes | None
+    weights: bytes | None = None
     """A safetensors file, where the trial is complete."""
+    out_of_memory: bool = False
+    """Whether it failed for too little memory."""
 
 
-def run_trial(work: TrialWork, task: LoadedTask, card: Card, heart: Heart) -> Outcome:
-    """Finetune until the recipe's end, or until something ends it before.
+def run_trials(
+    works: Sequence[TrialWork], task: LoadedTask, cards: Sequence[Card], heart: Heart, threads: int
+) -> Generator[tuple[TrialWork, Outcome], None, None]:
+    """Finetune side by side, each until the recipe's end, or until something ends it before.
 
-    Whatever goes wrong in the finetune is the report's outcome; nothing of it is raised.
+    Whatever goes wrong in a finetune is its report's outcome; nothing of it is raised. One for
+    which memory did not suffice beside others is tried again alone.
 
     Args:
-        work: What to try.
+        works: What to try.
         task: What the job's trials have in common.
-        card: Goes with the weights.
+        cards: Go with the weights.
         heart: Is told of every epoch, and says when to stop.
+        threads: Trials that compute at a time.
+
+    Yields:
+        A trial that has ended, and what came of it.
 
     Raises:
         LeaseLostError: There is no use in going on.
         StoppedError: The worker is to stop.
     """
-    return _Run(work, task, card, heart).outcome()
+    shares = Shares(len(works))
+    runs = [
+        _Run(work, task, card, heart, shares.clock(i)).steps()
+        for i, (work, card) in enumerate(zip(works, cards, strict=True))
+    ]
+    too_large = []
+    with closing(side_by_side(runs, threads, shares)) as outcomes:
+        for i, outcome in outcomes:
+            if outcome.out_of_memory and len(works) > 1:
+                log.warning("too little memory beside others", trial=works[i].number)
+                too_large.append((works[i], cards[i]))
+            else:
+                yield works[i], outcome
+    for work, card in too_large:
+        yield from run_trials([work], task, [card], heart, threads)
 
 
 def reason_of(error: BaseException) -> str:
@@ -65,17 +91,40 @@ class _EndedError(Exception):
 
 
 class _Run:
-    def __init__(self, work: TrialWork, task: LoadedTask, card: Card, heart: Heart) -> None:
+    def __init__(
+        self,
+        work: TrialWork,
+        task: LoadedTask,
+        card: Card,
+        heart: Heart,
+        clock: Callable[[], float],
+    ) -> None:
         self._work = work
         self._task = task
         self._card = card
         self._heart = heart
+        self._clock = clock
         self._curve: list[EpochMetrics] = []
-        self._started = perf_counter()
+        self._log = log.bind(trial=work.number)
 
-    def outcome(self) -> Outcome:
+    def steps(self) -> Generator[None, None, Outcome]:
+        """Yields after each step of the optimiser."""
+        rates = dict(self._work.rates.items())
+        self._log.info("trial started", baseline=self._work.baseline, rates=rates)
+        outcome = yield from self._outcome()
+        report = outcome.report
+        self._log.info(
+            "trial finished",
+            outcome=report.outcome,
+            reason=report.reason,
+            val_top1=round(self._curve[-1].val_top1, 4) if self._curve else None,
+            seconds=round(report.seconds, 2),
+        )
+        return outcome
+
+    def _outcome(self) -> Generator[None, None, Outcome]:
         try:
-            weights = self._finetune()
+            weights = yield from self._finetune()
         except (LeaseLostError, StoppedError):
             raise
         except _EndedError as end:
@@ -83,28 +132,35 @@ class _Run:
         except DivergedError as error:
             return self._ended("diverged", str(error))
         except TooLittleMemoryError as error:
-            return self._ended("failed", str(error))
+            return self._ended("failed", str(error), out_of_memory=True)
         except Exception as error:
-            log.exception("trial broke down")
-            return self._ended("failed", reason_of(error))
-        return Outcome(self._ended("complete", None).report, weights)
+            self._log.exception("trial broke down")
+            return self._ended("failed", reason_of(error), out_of_memory=out_of_memory(error))
+        return self._ended("complete", None)._replace(weights=weights)
 
-    def _finetune(self) -> bytes:
-        finetune = Finetune(self._task, self._work.rates)
-        for metrics in finetune.epochs(check=self._check):
-            self._curve.append(metrics)
-            self._heart.beat(self._work.id, metrics)
-            log.info(
-                "epoch",
-                epoch=metrics.epoch,
-                epochs=self._task.recipe.epochs,
-                val_top1=round(metrics.val_top1, 4),
-                train_loss=round(metrics.train_loss, 4),
-                seconds=round(metrics.seconds, 2),
-            )
-            if metrics.epoch < self._task.recipe.epochs:
-                self._check(max(epoch.seconds for epoch in self._curve))
+    def _finetune(self) -> Generator[None, None, bytes]:
+        self._check()
+        finetune = Finetune(self._task, self._work.rates, clock=self._clock)
+        for metrics in finetune.steps():
+            if metrics is not None:
+                self._tell(metrics)
+            if len(self._curve) < self._task.recipe.epochs:
+                between = metrics is not None
+                self._check(max(epoch.seconds for epoch in self._curve) if between else 0.0)
+            yield
         return finetune.checkpoint(self._card)
+
+    def _tell(self, metrics: EpochMetrics) -> None:
+        self._curve.append(metrics)
+        self._heart.beat(self._work.id, metrics)
+        self._log.info(
+            "epoch",
+            epoch=metrics.epoch,
+            epochs=self._task.recipe.epochs,
+            val_top1=round(metrics.val_top1, 4),
+            train_loss=round(metrics.train_loss, 4),
+            seconds=round(metrics.seconds, 2),
+        )
 
     def _check(self, next_seconds: float = 0.0) -> None:
         """Look whether to go on for another `next_seconds`."""
@@ -114,7 +170,7 @@ class _Run:
             raise _EndedError("cancelled", "the service cancelled it")
         if directive == "prune":
             raise _EndedError("pruned", None)  # the service knows why
-        limit, spent = self._work.seconds_limit, self._seconds()
+        limit, spent = self._work.seconds_limit, self._clock()
         if limit is not None and spent + next_seconds > limit:
             raise _EndedError(
                 "pruned",
@@ -124,15 +180,15 @@ class _Run:
             )
 
     def _ended(
-        self, outcome: Literal["complete", "diverged", "failed"] | EarlyOutcome, reason: str | None
+        self,
+        outcome: Literal["complete", "diverged", "failed"] | EarlyOutcome,
+        reason: str | None,
+        out_of_memory: bool = False,
     ) -> Outcome:
         report = TrialReport(
             outcome=outcome,
             reason=reason and reason[:REASON_LENGTH],
             curve=self._curve,
-            seconds=self._seconds(),
+            seconds=self._clock(),
         )
-        return Outcome(report, None)
-
-    def _seconds(self) -> float:
-        return perf_counter() - self._started
+        return Outcome(report, out_of_memory=out_of_memory)

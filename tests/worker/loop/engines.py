@@ -10,20 +10,20 @@ from lrsearch.contract.trials import EpochMetrics
 from lrsearch_worker.task import LoadedTask
 from lrsearch_worker.weights import to_bytes
 
-Check = Callable[[], None]
-Epochs = Callable[[Check], Iterator[EpochMetrics]]
+Steps = Iterator[EpochMetrics | None]
+Script = Callable[[], Steps]
 
 
-def play(monkeypatch: pytest.MonkeyPatch, *scripts: Epochs) -> None:
+def play(monkeypatch: pytest.MonkeyPatch, *scripts: Script) -> None:
     """Let the next trials be these, one after the other; the last one is played on and on."""
     left = list(scripts)
 
     class Engine:
-        def __init__(self, task: LoadedTask, rates: StageRates) -> None:
+        def __init__(self, task: LoadedTask, rates: StageRates, clock: object) -> None:
             self._task = task
 
-        def epochs(self, check: Check) -> Iterator[EpochMetrics]:
-            return (left.pop(0) if len(left) > 1 else left[0])(check)
+        def steps(self) -> Steps:
+            return (left.pop(0) if len(left) > 1 else left[0])()
 
         def checkpoint(self, card: Card) -> bytes:
             return to_bytes(self._task.network().state_dict(), self._task.result_spec(card))
@@ -38,7 +38,7 @@ def metrics(epoch: int, val_top1: float = 0.5, seconds: float = 1.0) -> EpochMet
     )
 
 
-def all_epochs(check: Check, epochs: int = 3, val_top1: float = 0.5) -> Iterator[EpochMetrics]:
+def all_epochs(epochs: int = 3, val_top1: float = 0.5) -> Steps:
     """A trial without incident."""
     for epoch in range(1, epochs + 1):
         yield metrics(epoch, val_top1)

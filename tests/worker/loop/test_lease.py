@@ -1,6 +1,5 @@
 """Keeping a lease: heartbeats, a service that is away, a worker that is stopped."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 
@@ -8,11 +7,10 @@ import httpx
 import pytest
 from structlog.testing import LogCapture
 
-from lrsearch.contract.trials import EpochMetrics
 from lrsearch_worker.cache import Cache
 from lrsearch_worker.errors import DeviceLostError, ServiceRefusedError
 from tests.worker.loop.conftest import StartWorker, make_loop
-from tests.worker.loop.engines import Check, all_epochs, metrics, play
+from tests.worker.loop.engines import Steps, all_epochs, metrics, play
 from tests.worker.loop.fake_service import WAIT_SECONDS, FakeService, problem
 from tests.worker.loop.samples import Archive, task, trial
 
@@ -29,9 +27,9 @@ def test_heartbeats_go_on_while_an_epoch_runs(
     work = trial()
     lease = service.offer([work], task(service, animals))
 
-    def long_epoch(check: Check) -> Iterator[EpochMetrics]:
+    def long_epoch() -> Steps:
         service.wait_until(lambda: len(service.heartbeats.get(lease.id, [])) >= 5)
-        yield from all_epochs(check)
+        yield from all_epochs()
 
     play(monkeypatch, long_epoch)
     start_worker()
@@ -48,7 +46,7 @@ def test_epochs_that_were_not_delivered_are_sent_again(
     work = trial()
     lease = service.offer([work], task(service, animals))
 
-    def waits_for_delivery(check: Check) -> Iterator[EpochMetrics]:
+    def waits_for_delivery() -> Steps:
         yield metrics(1)
         yield metrics(2)
         service.wait_until(lambda: len(service.epochs(lease)) == 2)
@@ -71,7 +69,7 @@ def test_a_refused_heartbeat_does_not_end_the_trial(
     work = trial()
     lease = service.offer([work], task(service, animals))
 
-    def waits_for_another(check: Check) -> Iterator[EpochMetrics]:
+    def waits_for_another() -> Steps:
         yield metrics(1)
         service.wait_until(lambda: lease.id in service.heartbeats)
         yield metrics(2)
@@ -137,10 +135,10 @@ def test_a_stopped_worker_hands_its_lease_back_without_waiting_for_the_epoch(
 ) -> None:
     busy, goes_on = Event(), Event()
 
-    def long_epoch(check: Check) -> Iterator[EpochMetrics]:
+    def long_epoch() -> Steps:
         busy.set()
         goes_on.wait()
-        check()
+        yield None
         yield metrics(1)
 
     play(monkeypatch, long_epoch)
@@ -187,7 +185,7 @@ def test_a_worker_whose_device_is_lost_reports_the_trial_and_ends(
     def device_fails(*arguments: object, **options: object) -> None:
         raise RuntimeError("unspecified launch failure")
 
-    def breaks_down(check: Check) -> Iterator[EpochMetrics]:
+    def breaks_down() -> Steps:
         yield metrics(1)
         monkeypatch.setattr("torch.ones", device_fails)
         device_fails()

@@ -1,6 +1,6 @@
 """A trial's life: claimed, run, uploaded, reported; and all that may end it otherwise."""
 
-from collections.abc import Iterator
+from functools import partial
 from unittest.mock import Mock
 
 import httpx
@@ -11,11 +11,11 @@ from structlog.testing import LogCapture
 from lrsearch.contract.leases import Directive, Heartbeat, TrialReport
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
-from lrsearch.contract.trials import EpochMetrics
 from lrsearch_worker import leases, weights
+from lrsearch_worker.shares import Shares
 from lrsearch_worker.task import LoadedTask
 from tests.worker.loop.conftest import StartWorker
-from tests.worker.loop.engines import Check, Epochs, all_epochs, metrics, play
+from tests.worker.loop.engines import Script, Steps, all_epochs, metrics, play
 from tests.worker.loop.fake_service import FakeService, problem
 from tests.worker.loop.samples import Archive, archive_of, task, trial
 
@@ -60,7 +60,7 @@ def test_every_epoch_is_told_as_it_ends(
     work = trial()
     lease = service.offer([work], task(service, animals))
 
-    def one_by_one(check: Check) -> Iterator[EpochMetrics]:
+    def one_by_one() -> Steps:
         for epoch in (1, 2, 3):
             yield metrics(epoch)
             service.wait_until(lambda: len(service.epochs(lease)) == epoch)  # noqa: B023 - at once
@@ -196,13 +196,13 @@ def test_weights_that_cannot_win_stay_behind(
     for work in (below, equal, baseline):
         service.offer([work], shared)
 
-    def known_to_be(val_top1: float, lease_number: int) -> Epochs:
-        def epochs(check: Check) -> Iterator[EpochMetrics]:
+    def known_to_be(val_top1: float, lease_number: int) -> Script:
+        def epochs() -> Steps:
             # The second heartbeat follows the first one's reply.
             service.wait_until(lambda: len(list(service.heartbeats.values())[lease_number:]) > 0)
             beats = list(service.heartbeats.values())[lease_number]
             service.wait_until(lambda: len(beats) >= 2)
-            yield from all_epochs(check, val_top1=val_top1)
+            yield from all_epochs(val_top1=val_top1)
 
         return epochs
 
@@ -221,13 +221,13 @@ def test_a_trial_stops_before_its_seconds_are_exceeded(
 ) -> None:
     clock = [0.0]
 
-    def ten_seconds_each(check: Check) -> Iterator[EpochMetrics]:
+    def ten_seconds_each() -> Steps:
         for epoch in range(1, 101):
             clock[0] += 10.0
             yield metrics(epoch, seconds=10.0)
 
     play(monkeypatch, ten_seconds_each)
-    monkeypatch.setattr("lrsearch_worker.trial.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("lrsearch_worker.trial.Shares", partial(Shares, now=lambda: clock[0]))
     work = trial(seconds_limit=35.0)
     service.offer([work], task(service, animals, Recipe(epochs=100)))
     start_worker()
@@ -283,7 +283,7 @@ def test_a_trial_that_breaks_down_is_failed_and_the_worker_goes_on(
     error: Exception,
     reason: str,
 ) -> None:
-    def breaks_down(check: Check) -> Iterator[EpochMetrics]:
+    def breaks_down() -> Steps:
         yield metrics(1)
         raise error
 

@@ -14,7 +14,14 @@ import typer
 from lrsearch.contract.workers import WorkerRegistration
 from lrsearch_worker.cache import Cache
 from lrsearch_worker.commands.errors import told_plainly
-from lrsearch_worker.device import choose_device, describe, versions, warm_up
+from lrsearch_worker.device import (
+    choose_device,
+    describe,
+    threads_for,
+    trials_for,
+    versions,
+    warm_up,
+)
 from lrsearch_worker.errors import DeviceLostError, ServiceRefusedError
 from lrsearch_worker.leases import Runner
 from lrsearch_worker.logs import configure_logs
@@ -38,7 +45,7 @@ def run_command(
     ] = None,
     cache_gib: Annotated[float | None, typer.Option(help="Limit of that folder, in GiB.")] = None,
     device: Annotated[DeviceChoice | None, typer.Option(help="What computes.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of torch on the CPU.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Trials at a time on the CPU.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of this worker, for people.")] = None,
     max_trials: Annotated[int | None, typer.Option(help="Trials that a lease may hold.")] = None,
     log_format: Annotated[LogFormat | None, typer.Option(help="Form of the log.")] = None,
@@ -62,29 +69,30 @@ def run_command(
         settings = WorkerSettings(**{k: v for k, v in given.items() if v is not None})
         key, chosen = settings.key(), choose_device(settings.device)
     configure_logs(settings.log_format)
+    threads = threads_for(chosen, settings.threads)
     service, hearts_service = Service(settings.url, key), Service(settings.url, key)
     loop = Loop(
         service,
         hearts_service,
-        Runner(service, Cache(settings.data, settings.cache_bytes), chosen),
+        Runner(service, Cache(settings.data, settings.cache_bytes), chosen, threads),
         WorkerRegistration(name=settings.name, device=describe(chosen), versions=versions()),
-        settings.max_trials,
+        settings.max_trials or trials_for(chosen, threads),
     )
-    _run_until_signalled(loop, chosen, settings.threads)
+    _run_until_signalled(loop, chosen)
 
 
 class _StopSignal(BaseException):
     """SIGTERM or SIGINT has come."""
 
 
-def _run_until_signalled(loop: Loop, device: torch.device, threads: int | None) -> NoReturn:
+def _run_until_signalled(loop: Loop, device: torch.device) -> NoReturn:
     """End the process with 0 after a signal, with 1 after an error.
 
     The loop has a thread of its own, so that this one answers signals whatever torch is doing.
     The process ends without the interpreter's farewell, because torch may be in the middle of a
     step then, and its threads would end badly.
     """
-    thread = Thread(target=_run, args=(loop, device, threads), name="loop", daemon=True)
+    thread = Thread(target=_run, args=(loop, device), name="loop", daemon=True)
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _first_signal)
@@ -98,9 +106,8 @@ def _run_until_signalled(loop: Loop, device: torch.device, threads: int | None) 
     os._exit(1)
 
 
-def _run(loop: Loop, device: torch.device, threads: int | None) -> None:
-    if threads is not None:
-        torch.set_num_threads(threads)
+def _run(loop: Loop, device: torch.device) -> None:
+    torch.set_num_threads(1)  # a trial's numbers must not depend on how many compute beside it
     try:
         warm_up(device)
         loop.run()

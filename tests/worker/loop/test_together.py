@@ -1,0 +1,86 @@
+"""Trials of one lease, trained side by side."""
+
+import pytest
+import torch
+from structlog.testing import LogCapture
+
+from lrsearch.contract.leases import TrialReport, TrialWork
+from lrsearch.contract.rates import StageRates
+from lrsearch.contract.recipes import Recipe
+from tests.worker.loop.conftest import StartWorker
+from tests.worker.loop.engines import Steps, all_epochs, metrics, play
+from tests.worker.loop.fake_service import FakeService
+from tests.worker.loop.samples import RATES, Archive, task, trial
+
+
+def report_of(service: FakeService, work: TrialWork) -> TrialReport:
+    service.wait_until(lambda: work.id in service.reports)
+    report = service.reports[work.id]
+    assert isinstance(report, TrialReport)
+    return report
+
+
+def numbers(report: TrialReport) -> list[tuple[float, ...]]:
+    return [(m.epoch, m.train_loss, m.val_loss, m.val_top1) for m in report.curve]
+
+
+def test_companions_change_neither_curves_nor_weights(
+    service: FakeService, animals: Archive, start_worker: StartWorker
+) -> None:
+    rates = [RATES, StageRates.of(0.0, 0.1), StageRates.of(0.01, 0.1), StageRates.of(1e3, 1e3)]
+    alone = [trial(r, number=n) for n, r in enumerate(rates)]
+    together = [trial(r, number=n) for n, r in enumerate(rates)]
+    shared = task(service, animals)
+    for work in alone:
+        service.offer([work], shared)
+    service.offer(together, shared)
+    start_worker()
+    for one, same in zip(alone, together, strict=True):
+        expected, found = report_of(service, one), report_of(service, same)
+        assert (found.outcome, found.reason) == (expected.outcome, expected.reason)
+        assert numbers(found) == numbers(expected)
+        assert found.weights_sha256 == expected.weights_sha256
+    assert report_of(service, together[3]).outcome == "diverged"
+
+
+def test_the_trials_of_a_lease_share_its_time(
+    service: FakeService, animals: Archive, start_worker: StartWorker
+) -> None:
+    works = [trial(number=n) for n in (1, 2, 3)]
+    service.offer(works, task(service, animals))
+    start_worker()
+    for report in (report_of(service, work) for work in works):
+        assert sum(m.seconds for m in report.curve) <= report.seconds
+
+
+def test_one_is_cancelled_and_the_others_go_on(
+    service: FakeService, animals: Archive, start_worker: StartWorker
+) -> None:
+    cancelled, staying = trial(number=1), trial(number=2)
+    service.directives = lambda beat: {cancelled.id: "cancel"}
+    service.offer([cancelled, staying], task(service, animals, Recipe(epochs=60, batch_size=8)))
+    start_worker()
+    assert report_of(service, cancelled).outcome == "cancelled"
+    report = report_of(service, staying)
+    assert report.outcome == "complete"
+    assert len(report.curve) == 60
+
+
+def test_where_memory_does_not_suffice_for_all_one_trains_alone_afterwards(
+    service: FakeService,
+    animals: Archive,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    log: LogCapture,
+) -> None:
+    def too_large() -> Steps:
+        yield metrics(1)
+        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    play(monkeypatch, too_large, all_epochs)
+    works = [trial(number=n) for n in (1, 2)]
+    service.offer(works, task(service, animals))
+    start_worker()
+    assert [report_of(service, work).outcome for work in works] == ["complete", "complete"]
+    (entry,) = [e for e in log.entries if e["event"] == "too little memory beside others"]
+    assert entry["trial"] == 1
