@@ -34,6 +34,7 @@ from lrsearch_worker.errors import (
 from lrsearch_worker.fetch import Fetcher
 from lrsearch_worker.final import run_final
 from lrsearch_worker.heart import Heart
+from lrsearch_worker.memory import steps_that_fit
 from lrsearch_worker.service import Service
 from lrsearch_worker.task import LoadedTask
 from lrsearch_worker.trial import REASON_LENGTH, Outcome, reason_of, run_trials
@@ -51,7 +52,7 @@ class Runner:
         service: A connection that nobody else uses meanwhile.
         cache: Of data sets and weights.
         device: What computes.
-        threads: Trials of a lease that compute at a time.
+        threads: Trials of a lease that compute at a time, as far as memory suffices.
     """
 
     def __init__(
@@ -97,7 +98,8 @@ class Runner:
             return
         failed = False
         cards = [_card(task, work, loaded) for work in works]
-        with closing(run_trials(works, loaded, cards, heart, self._threads)) as outcomes:
+        threads = min(self._threads, steps_that_fit(loaded.step_bytes))
+        with closing(run_trials(works, loaded, cards, heart, threads)) as outcomes:
             for work, outcome in outcomes:
                 with structlog.contextvars.bound_contextvars(trial=work.number):
                     report = self._uploaded(lease, work, outcome, heart)

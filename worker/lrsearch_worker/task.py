@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import torch
@@ -18,6 +18,7 @@ from lrsearch_worker.data.images import Images
 from lrsearch_worker.data.splits import Indices, SplitName, split
 from lrsearch_worker.data.views import draw_view, view_count, view_of_epoch
 from lrsearch_worker.device import out_of_memory
+from lrsearch_worker.memory import step_bytes
 from lrsearch_worker.metrics import Evaluation, evaluate
 from lrsearch_worker.networks.staged import StagedNetwork
 from lrsearch_worker.weights import Weights, WeightsError, complete_network, source_network
@@ -84,6 +85,12 @@ class LoadedTask:
     def size(self, name: SplitName) -> int:
         """Images in a split."""
         return len(self._indices(name))
+
+    @cached_property
+    def step_bytes(self) -> int:
+        """About the memory that a step of a trial takes beside its weights."""
+        image = torch.zeros(1, 3, self.images.side, self.images.side, device=self.device)
+        return step_bytes(self._network, image, self.recipe.batch_size)
 
     def network(self, frozen_prefix: int = 0) -> StagedNetwork:
         """A network to finetune: the source with a new head, on the device.
