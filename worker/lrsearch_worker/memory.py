@@ -39,4 +39,4 @@ def step_bytes(network: StagedNetwork, image: Tensor, batch_size: int) -> int:
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda it: it):
         logits = network(image)  # named, so that no memory is used twice
     gradients = sum(p.nbytes for p in network.parameters())
-    return gradients + batch_size * (sum(kept.values()) + logits.nbytes)
+    return int(gradients + batch_size * (sum(kept.values()) + logits.nbytes))
