@@ -1,8 +1,8 @@
-"""A 3 × 3 convolution whose weight gradient is fast on the CPU for small maps.
+"""A 3 × 3 convolution whose weight gradient is fast on the CPU for few pixels.
 
-On maps of 4 × 4 and less, torch's kernel (oneDNN's) spends most of its time on reordering; the
-same gradient as one matrix product takes 1.1 (4 × 4) to 9 times (1 × 1) less, with 64 to 512
-channels. In a ResNet-27 at 32 pixels this concerns conv4 and conv5, where nearly all weights are.
+Where a batch has few pixels, torch's kernel (oneDNN's) spends most of its time on reordering; the
+same gradient as one matrix product takes a half to a ninth of the time, with 64 to 512 channels.
+In a ResNet-27 at 32 pixels this concerns the last batch of an epoch in conv5, at 16 pixels more.
 """
 
 from typing import Any, Final, cast
@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SMALL_MAP: Final = 4
-"""Pixels of the largest map that the matrix product is used for."""
+FEW_PIXELS: Final = 64
+"""Pixels of a batch's maps up to which the matrix product is used; with more it may be slower,
+where the processor is not one that the product's library favours."""
 
 
 class Conv3x3(nn.Conv2d):
@@ -23,13 +24,13 @@ class Conv3x3(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve maps of shape `(images, channels, height, width)`."""
-        small = x.shape[-2] * x.shape[-1] <= SMALL_MAP
-        if small and x.device.type == "cpu" and torch.is_grad_enabled():
-            return cast(Tensor, _SmallMapConv.apply(x, self.weight, self.bias))
+        few = x.shape[0] * x.shape[-2] * x.shape[-1] <= FEW_PIXELS
+        if few and x.device.type == "cpu" and torch.is_grad_enabled():
+            return cast(Tensor, _FewPixelsConv.apply(x, self.weight, self.bias))
         return super().forward(x)
 
 
-class _SmallMapConv(torch.autograd.Function):
+class _FewPixelsConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
