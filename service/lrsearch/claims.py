@@ -13,6 +13,7 @@ from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from lrsearch.advance import advance, allowance_of, propose_trials, reserve_seconds
+from lrsearch.checkpoints import checkpoint_of
 from lrsearch.contract.events import TrialStarted
 from lrsearch.contract.leases import (
     CheckModelWork,
@@ -40,7 +41,7 @@ from lrsearch.ids import new_id
 from lrsearch.jobs import OPEN, lock_job, request_of, source_model_of
 from lrsearch.settings import Settings
 from lrsearch.source_models import source_model_as_contract
-from lrsearch.trials import forget_epochs, tell_ledger
+from lrsearch.trials import tell_ledger
 from lrsearch.workers import find_worker
 
 
@@ -182,12 +183,16 @@ def _begin_trial(
     if job.state == "waiting":
         job.state, job.started_at = "running", now
     job.device = job.device or worker.device["kind"]
-    forget_epochs(session, trial)
     trial.state, trial.worker, trial.started_at = "running", worker.name, now
     append_event(
         session,
         job,
-        TrialStarted(trial=trial.number, attempt=work.attempts, worker=worker.name),
+        TrialStarted(
+            trial=trial.number,
+            attempt=work.attempts,
+            worker=worker.name,
+            epochs_done=trial.checkpoint_epochs or 0,
+        ),
     )
     tell_ledger(session, job, trial)
     return TrialWork(
@@ -196,6 +201,7 @@ def _begin_trial(
         baseline=trial.baseline,
         rates=StageRates.model_validate(trial.rates),
         seconds_limit=trial.seconds_reserved,
+        checkpoint=checkpoint_of(trial),
     )
 
 

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import select, union
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from lrsearch.checkpoints import checkpoint_store
 from lrsearch.data_sets import validate_next
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import DataSetRow, SourceModelRow, TrialRow, WorkRow
@@ -26,6 +27,9 @@ log = structlog.get_logger(__name__)
 TIDY_SECONDS = 600.0
 """How often unreferenced blobs are removed, and the ledger is told again what it would not take."""
 
+CHECKPOINT_GRACE_SECONDS = 120.0
+"""A checkpoint is linked by the request that brings it, and large; losing one costs a restart."""
+
 
 class Housekeeping:
     """The background threads of one replica."""
@@ -35,6 +39,7 @@ class Housekeeping:
     ) -> None:
         self._settings, self._database = settings, database
         self._store, self._ledger = store, ledger
+        self._checkpoints = checkpoint_store(settings.data_dir)
         self._stop = threading.Event()
         self._wake = {name: threading.Event() for name in ("keep", "validate")}
         self._next_tidying = 0.0
@@ -85,6 +90,7 @@ class Housekeeping:
             self._next_tidying = monotonic() + TIDY_SECONDS
             retry_set_aside(self._database)
             collect_garbage(self._database, self._store, self._settings)
+            collect_checkpoints(self._database, self._checkpoints, self._settings)
         drain_outbox(self._database, self._ledger)
 
     def _hear_workers_out(self) -> None:
@@ -111,3 +117,12 @@ def collect_garbage(database: Database, store: BlobStore, settings: Settings) ->
         rows = session.scalars(union(*references))
         referenced = {sha256 for sha256 in rows if sha256 is not None}
     return store.collect(referenced, settings.blob_grace_seconds)
+
+
+def collect_checkpoints(database: Database, store: BlobStore, settings: Settings) -> int:
+    """Remove checkpoints of trials that are over, and those never linked; returns the bytes."""
+    linked = select(TrialRow.checkpoint_sha256).where(TrialRow.checkpoint_sha256.is_not(None))
+    with database.read() as session:
+        referenced = {sha256 for sha256 in session.scalars(linked) if sha256 is not None}
+    grace_seconds = min(settings.blob_grace_seconds, CHECKPOINT_GRACE_SECONDS)
+    return store.collect(referenced, grace_seconds)

@@ -32,7 +32,7 @@ from lrsearch.paging import newest_first
 from lrsearch.search.baseline import BASELINE, baseline_point
 from lrsearch.search.proposals import require_strategy
 from lrsearch.source_models import find_source_model, require_ready_source_model
-from lrsearch.trials import UNFINISHED, add_trial, count_epochs, tell_ledger
+from lrsearch.trials import UNFINISHED, add_trial, count_epochs, forget_checkpoint, tell_ledger
 
 OPEN = ("waiting", "running", "finalising")
 """States of a job that is not over."""
@@ -178,6 +178,7 @@ def cancel_trials(session: Session, job: JobRow, reason: str, *, running: bool =
     now = database_now(session)
     for trial in session.scalars(query):
         settle_reservation(session, job, trial, count_epochs(session, trial))
+        forget_checkpoint(trial)
         trial.state, trial.reason, trial.finished_at = "cancelled", reason, now
         job.trials_finished += 1
         session.execute(update(WorkRow).where(WorkRow.id == trial.id).values(state="done"))

@@ -1,10 +1,5 @@
-"""Leases: kept alive, reported on, handed back, expired.
+"""Leases: kept alive, reported on, handed back, expired."""
 
-Every message is checked against the lease's token and state (the fence) under the lock of the job:
-a worker whose lease is gone changes nothing, however late it speaks.
-"""
-
-import secrets
 from datetime import timedelta
 from hashlib import sha256
 
@@ -26,13 +21,15 @@ from lrsearch.contract.leases import (
 )
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import JobRow, LeaseRow, SourceModelRow, TrialRow, WorkerRow, WorkRow
-from lrsearch.errors import ConflictError, NotFoundError, invalid_field, lease_lost
+from lrsearch.errors import ConflictError, invalid_field, lease_lost
 from lrsearch.events import append_event
-from lrsearch.jobs import cancel_trials, end_job, lock_job, request_of, settle_reservation
+from lrsearch.fence import fenced, locked, running_trial, work_of, works_of
+from lrsearch.jobs import cancel_trials, end_job, request_of, settle_reservation
 from lrsearch.search.pruning import should_prune
 from lrsearch.settings import Settings
 from lrsearch.trials import (
     curves_of,
+    forget_checkpoint,
     forget_epochs,
     record_epochs,
     tell_ledger,
@@ -48,8 +45,8 @@ def heartbeat(
     Raises:
         ConflictError: the lease is not the worker's any more, code `lease_lost`.
     """
-    lease, job = _fenced(session, lease_id, token, also=("cancelled",))
-    works = _works(session, lease)
+    lease, job = fenced(session, lease_id, token, also=("cancelled",))
+    works = works_of(session, lease)
     if lease.state == "cancelled":
         return HeartbeatReply(
             directives=dict.fromkeys((w.id for w in works), "cancel"), val_top1_to_beat=None
@@ -76,15 +73,8 @@ def note_upload(
     Raises:
         ConflictError: the lease is lost, or the work is reported already.
     """
-    lease, _ = _fenced(session, lease_id, token)
-    work = _work(session, lease, work_id)
-    if work.state != "leased" or work.kind != "trial":
-        raise ConflictError(
-            detail=f"Work {work_id} takes no weights now.",
-            remedy="Upload a trial's weights before its report.",
-            code="report_conflict",
-        )
-    work.upload_sha256 = weights_sha256
+    lease, _ = fenced(session, lease_id, token)
+    running_trial(session, lease, work_id).upload_sha256 = weights_sha256
 
 
 def report_work(
@@ -98,8 +88,8 @@ def report_work(
         ConflictError: code `lease_lost`, or `report_conflict`.
         InvalidError: the report does not fit the work.
     """
-    lease, job = _fenced(session, lease_id, token, also=("done",))
-    work = _work(session, lease, work_id)
+    lease, job = fenced(session, lease_id, token, also=("done",))
+    work = work_of(session, lease, work_id)
     digest = sha256(report.model_dump_json().encode()).hexdigest()
     if work.report_sha256 is not None:
         if work.report_sha256 != digest:
@@ -130,16 +120,16 @@ def report_work(
                 "kind", f"{work.kind!r} work wants a report of its kind", report.kind
             )
     session.flush()
-    if all(other.state == "done" for other in _works(session, lease)):
+    if all(other.state == "done" for other in works_of(session, lease)):
         lease.state = "done"
     return ReportReply()
 
 
 def release_lease(session: Session, lease_id: str, token: str) -> None:
     """Hand back what is not reported; the attempt is not counted."""
-    lease, job = _fenced(session, lease_id, token)
+    lease, job = fenced(session, lease_id, token)
     lease.state = "released"
-    for work in _works(session, lease):
+    for work in works_of(session, lease):
         if work.state == "leased":
             work.attempts -= 1
             _put_back(session, job, work, "the worker was stopped and handed it back")
@@ -157,12 +147,12 @@ def expire_leases(session: Session, settings: Settings) -> int:
 
 
 def _expire(session: Session, lease_id: str, settings: Settings) -> bool:
-    lease, job = _locked(session, lease_id)
+    lease, job = locked(session, lease_id)
     if lease.state != "active" or lease.expires_at >= database_now(session):
         return False
     lease.state = "expired"
     worker = session.get_one(WorkerRow, lease.worker_id).name
-    for work in _works(session, lease):
+    for work in works_of(session, lease):
         if work.state != "leased":
             continue
         lost = f"worker {worker} was not heard of for {settings.lease_seconds:g} s"
@@ -174,49 +164,6 @@ def _expire(session: Session, lease_id: str, settings: Settings) -> bool:
             _give_up(session, job, work, f"lost {work.attempts} times; the last time {lost}")
     _go_on(session, job)
     return True
-
-
-def _fenced(
-    session: Session, lease_id: str, token: str, also: tuple[str, ...] = ()
-) -> tuple[LeaseRow, JobRow | None]:
-    """The lease if it is the sender's, active or in one of the other states, and its locked job."""
-    lease, job = _locked(session, lease_id)
-    if not secrets.compare_digest(lease.token_sha256, sha256(token.encode()).hexdigest()):
-        raise lease_lost("the token is not this lease's")
-    if lease.state != "active" and lease.state not in also:
-        raise lease_lost(
-            {
-                "expired": "no heartbeat came in time",
-                "released": "it was handed back",
-                "cancelled": "the job was cancelled",
-                "done": "all its work is reported",
-            }[lease.state]
-        )
-    return lease, job
-
-
-def _locked(session: Session, lease_id: str) -> tuple[LeaseRow, JobRow | None]:
-    lease = session.get(LeaseRow, lease_id)
-    if lease is None:
-        raise NotFoundError(detail=f"There is no lease {lease_id}.", code="lease_unknown")
-    job = lock_job(session, lease.job_id) if lease.job_id else None
-    session.refresh(lease, with_for_update=True)
-    return lease, job
-
-
-def _works(session: Session, lease: LeaseRow) -> list[WorkRow]:
-    return list(
-        session.scalars(select(WorkRow).where(WorkRow.lease_id == lease.id).order_by(WorkRow.id))
-    )
-
-
-def _work(session: Session, lease: LeaseRow, work_id: str) -> WorkRow:
-    work = session.get(WorkRow, work_id, populate_existing=True)
-    if work is None or work.lease_id != lease.id:
-        raise NotFoundError(
-            detail=f"Lease {lease.id} holds no work {work_id}.", code="work_unknown"
-        )
-    return work
 
 
 def _record(
@@ -285,6 +232,7 @@ def _finish_trial(session: Session, job: JobRow, work: WorkRow, report: TrialRep
     forget_epochs(session, trial)
     record_epochs(session, trial, report.curve)
     settle_reservation(session, job, trial, len(report.curve))
+    forget_checkpoint(trial)
     trial.state, trial.reason = report.outcome, report.reason
     if report.outcome == "pruned" and not report.reason:
         trial.reason = _pruning_reason(session, job, trial)
@@ -356,9 +304,10 @@ def _put_back(session: Session, job: JobRow | None, work: WorkRow, reason: str) 
     if job is None or work.kind != "trial":
         return
     trial = session.get_one(TrialRow, work.id)
-    forget_epochs(session, trial)
+    kept = trial.checkpoint_epochs or 0
+    forget_epochs(session, trial, after=kept)
     trial.state = "waiting"
-    append_event(session, job, TrialPutBack(trial=trial.number, reason=reason))
+    append_event(session, job, TrialPutBack(trial=trial.number, reason=reason, epochs_kept=kept))
 
 
 def _give_up(session: Session, job: JobRow | None, work: WorkRow, reason: str) -> None:

@@ -69,6 +69,10 @@ class BlobStore:
                 size += len(chunk)
             return self._keep(file, digest.hexdigest(), size)
 
+    def remove(self, sha256: str) -> None:
+        """Remove a blob that nothing refers to any more and nothing will."""
+        self.path(sha256).unlink(missing_ok=True)
+
     def collect(self, referenced: set[str], grace_seconds: float) -> int:
         """Remove old blobs that nothing refers to, and a crash's drafts; returns the bytes."""
         freed = 0

@@ -68,21 +68,34 @@ def curves_of(session: Session, trials: list[TrialRow]) -> dict[str, list[EpochM
 
 
 def record_epochs(session: Session, trial: TrialRow, metrics: list[EpochMetrics]) -> int:
-    """Add epochs that are not recorded yet; returns how many were new."""
-    known = set(session.scalars(select(EpochRow.epoch).where(EpochRow.trial_id == trial.id)))
+    """Add epochs that are not recorded yet; returns how many were new.
+
+    An epoch that is recorded with other numbers has been run again, since the trial could not go
+    on from its checkpoint: it takes the place of that one and of all that came after.
+    """
+    known = {m.epoch: m for m in curves_of(session, [trial])[trial.id]}
+    again = [m.epoch for m in metrics if m.epoch in known and known[m.epoch] != m]
+    if again:
+        forget_epochs(session, trial, after=min(again) - 1)
+        known = {epoch: m for epoch, m in known.items() if epoch < min(again)}
     new = [m for m in metrics if m.epoch not in known]
     session.add_all(EpochRow(trial_id=trial.id, **m.model_dump()) for m in new)
     session.flush()
     return len(new)
 
 
-def forget_epochs(session: Session, trial: TrialRow) -> None:
-    """Remove the curve of an attempt that was lost."""
-    session.execute(delete(EpochRow).where(EpochRow.trial_id == trial.id))
+def forget_epochs(session: Session, trial: TrialRow, after: int = 0) -> None:
+    """Remove the curve behind epoch number `after`."""
+    session.execute(delete(EpochRow).where(EpochRow.trial_id == trial.id, EpochRow.epoch > after))
+
+
+def forget_checkpoint(trial: TrialRow) -> None:
+    """The trial is over, or begins anew; housekeeping removes the file."""
+    trial.checkpoint_sha256 = trial.checkpoint_epochs = None
 
 
 def count_epochs(session: Session, trial: TrialRow) -> int:
-    """Epochs recorded of the present attempt."""
+    """Epochs recorded of the present attempt, and of those that it goes on from."""
     return (
         session.scalar(
             select(func.count()).select_from(EpochRow).where(EpochRow.trial_id == trial.id)

@@ -16,6 +16,7 @@ from lrsearch.api.problems import PROBLEM_RESPONSES, install_error_handlers
 from lrsearch.api.routes import blobs, data_sets, health, jobs, leases, source_models, workers
 from lrsearch.api.security import BodyLimit, LoopbackGuard
 from lrsearch.api.service import Bell, Service
+from lrsearch.checkpoints import checkpoint_store
 from lrsearch.db.engine import Database
 from lrsearch.db.migrate import upgrade
 from lrsearch.errors import UnavailableError
@@ -62,7 +63,15 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         store = BlobStore(settings.data_dir)
         ledger = await run_sync(Ledger, settings.ledger)
         housekeeping = Housekeeping(settings, database, store, ledger)
-        app.state.service = Service(settings, database, store, ledger, housekeeping, Bell())
+        app.state.service = Service(
+            settings,
+            database,
+            store,
+            checkpoint_store(settings.data_dir),
+            ledger,
+            housekeeping,
+            Bell(),
+        )
         app.router.routes.append(dashboard(settings, database, ledger))
         housekeeping.start()
         log.info("service started", database=database.url.render_as_string(hide_password=True))

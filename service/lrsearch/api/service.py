@@ -50,6 +50,7 @@ class Service:
     settings: Settings
     database: Database
     store: BlobStore
+    checkpoints: BlobStore
     ledger: Ledger
     housekeeping: Housekeeping
     bell: Bell

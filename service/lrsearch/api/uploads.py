@@ -4,16 +4,19 @@ from fastapi import Request
 
 from lrsearch.api.service import Service
 from lrsearch.errors import invalid_field
-from lrsearch.store import Blob, upload_too_large
+from lrsearch.store import Blob, BlobStore, upload_too_large
 
 
-async def receive_upload(request: Request, service: Service, what: str) -> Blob:
+async def receive_upload(
+    request: Request, service: Service, what: str, store: BlobStore | None = None
+) -> Blob:
     """Store the request's body.
 
     Args:
         request: has it.
         service: takes it.
         what: it should be, for the error of an empty one.
+        store: for it; by default the service's.
 
     Raises:
         TooLargeError: it is, or says that it is, larger than the settings allow; nothing is kept.
@@ -24,7 +27,7 @@ async def receive_upload(request: Request, service: Service, what: str) -> Blob:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise upload_too_large(limit)  # before the client has sent it all for nothing
-    blob = await service.store.receive(request.stream(), limit)
+    blob = await (store or service.store).receive(request.stream(), limit)
     if blob.size_bytes == 0:
         raise invalid_field(
             "body", f"is empty; send {what} as the request's body (curl --data-binary @FILE)"

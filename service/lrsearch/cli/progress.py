@@ -49,7 +49,7 @@ class JobProgress:
         match event.body:
             case TrialStarted() as body:
                 self.state, self.reason = "running", None
-                self.running[body.trial] = RunningTrial(body.trial, body.worker)
+                self.running[body.trial] = RunningTrial(body.trial, body.worker, body.epochs_done)
                 if body.trial != 0 and self._searching_since is None:
                     self._searching_since = event.at
             case EpochFinished() as body:

@@ -26,7 +26,8 @@ def _words(event: Event, name: Naming) -> str:
     match event.body:
         case TrialStarted() as body:
             again = f", attempt {body.attempt}" if body.attempt > 1 else ""
-            return f"trial {body.trial} ({name(body.trial)}) started on {body.worker}{again}"
+            after = f", after epoch {body.epochs_done}" if body.epochs_done else ""
+            return f"trial {body.trial} ({name(body.trial)}) started on {body.worker}{again}{after}"
         case EpochFinished() as body:
             return (
                 f"trial {body.trial} epoch {body.metrics.epoch}/{body.epochs}: "

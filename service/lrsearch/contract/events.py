@@ -17,6 +17,9 @@ class TrialStarted(Contract):
     trial: int
     attempt: int
     worker: str
+    epochs_done: int = Field(
+        default=0, ge=0, description="Of earlier attempts: after these it goes on."
+    )
 
 
 class EpochFinished(Contract):
@@ -34,6 +37,12 @@ class TrialPutBack(Contract):
     type: Literal["trial_put_back"] = "trial_put_back"
     trial: int
     reason: str
+    epochs_kept: int = Field(
+        default=0,
+        ge=0,
+        description="Epochs that its checkpoint holds; those after it leave its curve, and are run "
+        "and told again.",
+    )
 
 
 class TrialFinished(Contract):

@@ -27,6 +27,13 @@ class Claim(Contract):
     )
 
 
+class Checkpoint(Contract):
+    """Where an earlier attempt at a trial got to; the lease's holder may fetch it."""
+
+    sha256: Sha256
+    epochs: int = Field(ge=1, description="Epochs that were run by then.")
+
+
 class TrialWork(Contract):
     """Finetune with these rates."""
 
@@ -36,7 +43,12 @@ class TrialWork(Contract):
     baseline: bool
     rates: StageRates
     seconds_limit: float | None = Field(
-        description="Stop and report `pruned` before this many seconds; null: no limit."
+        description="Stop and report `pruned` before this many seconds, those of the checkpoint "
+        "included; null: no limit."
+    )
+    checkpoint: Checkpoint | None = Field(
+        default=None,
+        description="Go on from there; a worker that cannot begins with the first epoch.",
     )
 
 
@@ -113,8 +125,13 @@ class TrialReport(Contract):
     kind: Literal["trial"] = "trial"
     outcome: Literal["complete", "pruned", "diverged", "failed", "cancelled"]
     reason: str | None = Field(default=None, max_length=2000)
-    curve: list[EpochMetrics] = Field(max_length=1000)
-    seconds: Seconds = Field(description="Wall-clock seconds, data preparation left out.")
+    curve: list[EpochMetrics] = Field(
+        max_length=1000, description="From epoch 1 on, those of the checkpoint included."
+    )
+    seconds: Seconds = Field(
+        description="Wall-clock seconds, those of the checkpoint included, data preparation left "
+        "out."
+    )
     weights_sha256: Sha256 | None = Field(
         default=None, description="Of the weights uploaded under this lease for this trial."
     )
@@ -199,7 +216,7 @@ class ReportReply(Contract):
 
 
 class UploadReply(Contract):
-    """Weights arrived whole."""
+    """Weights or a checkpoint arrived whole."""
 
     sha256: Sha256
     size_bytes: int = Field(ge=1)

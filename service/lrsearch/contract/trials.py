@@ -53,7 +53,12 @@ class Trial(Contract):
     worker: str | None = Field(description="Name of the worker that has or had it last.")
     val_top1: Accuracy | None = Field(description="The last epoch's, of a complete trial.")
     val_loss: float | None = Field(description="The last epoch's, of a complete trial.")
-    curve: list[EpochMetrics] = Field(description="One entry an epoch, of the last attempt.")
-    seconds: float = Field(ge=0.0, description="Worker seconds of the accepted attempt.")
+    curve: list[EpochMetrics] = Field(
+        description="One entry an epoch: of the last attempt, and of the ones before it up to the "
+        "checkpoint that it went on from."
+    )
+    seconds: float = Field(
+        ge=0.0, description="Worker seconds that the curve took; what attempts lost is left out."
+    )
     started_at: datetime | None
     finished_at: datetime | None

@@ -183,13 +183,15 @@ class TrialRow(Table):
     seconds: Mapped[float] = mapped_column(default=0.0)
     seconds_reserved: Mapped[float | None]
     weights_sha256: Mapped[str | None] = mapped_column(Sha)  # kept of the best and of the baseline
+    checkpoint_sha256: Mapped[str | None] = mapped_column(Sha)  # where the next attempt goes on
+    checkpoint_epochs: Mapped[int | None]  # that it holds
     ledger_id: Mapped[int | None]  # Optuna's id of the same trial
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
 
 class EpochRow(Table):
-    """One epoch of a trial's present attempt."""
+    """One epoch of a trial: of its present attempt, or of earlier ones up to its checkpoint."""
 
     __tablename__ = "epochs"
 

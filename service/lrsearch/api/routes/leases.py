@@ -3,17 +3,20 @@
 from time import monotonic
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response, status
+from fastapi import APIRouter, Header, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
 
 from lrsearch import leases
-from lrsearch.api.routes.parameters import upload
+from lrsearch.api.routes.parameters import blob_response, download, upload
 from lrsearch.api.security import WorkerKey
 from lrsearch.api.service import Running, Service
 from lrsearch.api.uploads import receive_upload
+from lrsearch.checkpoints import held_checkpoint, note_checkpoint
 from lrsearch.claims import claim_lease
 from lrsearch.contract.leases import (
     LEASE_TOKEN_HEADER,
+    Checkpoint,
     Claim,
     Heartbeat,
     HeartbeatReply,
@@ -22,6 +25,7 @@ from lrsearch.contract.leases import (
     ReportReply,
     UploadReply,
 )
+from lrsearch.errors import invalid_field
 from lrsearch.store import Blob
 
 router = APIRouter(prefix="/v1/leases", tags=["leases"])
@@ -78,6 +82,43 @@ async def upload_weights(
     return UploadReply(sha256=blob.sha256, size_bytes=blob.size_bytes)
 
 
+@router.put(
+    "/{lease_id}/work/{work_id}/checkpoint",
+    openapi_extra=upload("The trial's state, as its next attempt wants it."),
+)
+async def upload_checkpoint(
+    lease_id: str,
+    work_id: str,
+    checkpoint: Annotated[Checkpoint, Query()],
+    request: Request,
+    service: Running,
+    _: WorkerKey,
+    token: Token,
+) -> UploadReply:
+    """Upload where a trial has got to; it replaces the checkpoint before, for the next attempt."""
+    blob = await receive_upload(request, service, "the checkpoint", service.checkpoints)
+    if blob.sha256 != checkpoint.sha256:
+        raise invalid_field("sha256", f"the body has the SHA-256 {blob.sha256}", checkpoint.sha256)
+    await run_in_threadpool(_note_checkpoint, service, lease_id, token, work_id, checkpoint)
+    return UploadReply(sha256=blob.sha256, size_bytes=blob.size_bytes)
+
+
+@router.get(
+    "/{lease_id}/work/{work_id}/checkpoint",
+    response_class=FileResponse,
+    responses=download("application/octet-stream", "The file."),
+)
+def get_checkpoint(
+    lease_id: str, work_id: str, service: Running, _: WorkerKey, token: Token
+) -> FileResponse:
+    """The checkpoint of a trial, for the holder of its lease."""
+    with service.database.write() as session:
+        sha256 = held_checkpoint(session, lease_id, token, work_id)
+    return blob_response(
+        service.checkpoints, sha256, "application/octet-stream", f"checkpoint-{work_id}.safetensors"
+    )
+
+
 @router.post("/{lease_id}/work/{work_id}/report")
 def report(
     lease_id: str, work_id: str, body: Report, service: Running, _: WorkerKey, token: Token
@@ -104,3 +145,12 @@ def _claim(service: Service, body: Claim) -> Lease | None:
 def _note_upload(service: Service, lease_id: str, token: str, work_id: str, blob: Blob) -> None:
     with service.database.write() as session:
         leases.note_upload(session, lease_id, token, work_id, blob.sha256)
+
+
+def _note_checkpoint(
+    service: Service, lease_id: str, token: str, work_id: str, checkpoint: Checkpoint
+) -> None:
+    with service.database.write() as session:
+        former = note_checkpoint(session, lease_id, token, work_id, checkpoint)
+    if former is not None:
+        service.checkpoints.remove(former)  # else those of an hour would fill the disk
