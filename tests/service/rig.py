@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from lrsearch import events, jobs, leases, source_models, trials, workers
+from lrsearch.checkpoints import note_checkpoint
 from lrsearch.claims import claim_lease
 from lrsearch.contract.datasets import DataSetStatistics, LabelCount, Spread
 from lrsearch.contract.events import Event
 from lrsearch.contract.jobs import Job, JobRequest
 from lrsearch.contract.leases import (
+    Checkpoint,
     Claim,
     Directive,
     Epoch,
@@ -154,6 +156,14 @@ class Rig:
         with self.database.write() as session:
             leases.note_upload(session, lease.id, lease.token, work.id, digest)
         return digest
+
+    def checkpoint(self, lease: Lease, epochs: int, content: str = "") -> Checkpoint:
+        """A checkpoint of the lease's one trial that is noted as uploaded."""
+        digest = sha256(f"{lease.work[0].id} {epochs}{content}".encode()).hexdigest()
+        checkpoint = Checkpoint(sha256=digest, epochs=epochs)
+        with self.database.write() as session:
+            note_checkpoint(session, lease.id, lease.token, lease.work[0].id, checkpoint)
+        return checkpoint
 
     def report(self, lease: Lease, work: Work, report: Report) -> ReportReply:
         with self.database.write() as session:

@@ -22,6 +22,7 @@ from tests.service.snapshot import snapshot
 MESSAGES: dict[str, Callable[[Rig, Lease], object]] = {
     "heartbeat": lambda rig, lease: rig.beat(lease, [0.9]),
     "upload": lambda rig, lease: rig.upload(lease, lease.work[0], "late"),
+    "checkpoint": lambda rig, lease: rig.checkpoint(lease, 1),
     "report": lambda rig, lease: rig.end(lease, "diverged", 0.9),
     "release": lambda rig, lease: rig.release(lease),
 }
@@ -61,12 +62,12 @@ def _cancelled(rig: Rig, lease: Lease) -> Lease:
 @pytest.mark.parametrize(
     ("lose", "refused"),
     [
-        (_forged, ["heartbeat", "upload", "report", "release"]),
-        (_expired, ["heartbeat", "upload", "report", "release"]),
-        (_succeeded, ["heartbeat", "upload", "report", "release"]),
-        (_released, ["heartbeat", "upload", "report", "release"]),
-        (_reported, ["heartbeat", "upload", "release"]),
-        (_cancelled, ["upload", "report", "release"]),
+        (_forged, ["heartbeat", "upload", "checkpoint", "report", "release"]),
+        (_expired, ["heartbeat", "upload", "checkpoint", "report", "release"]),
+        (_succeeded, ["heartbeat", "upload", "checkpoint", "report", "release"]),
+        (_released, ["heartbeat", "upload", "checkpoint", "report", "release"]),
+        (_reported, ["heartbeat", "upload", "checkpoint", "release"]),
+        (_cancelled, ["upload", "checkpoint", "report", "release"]),
     ],
 )
 def test_a_worker_without_its_lease_is_told_so_and_changes_nothing(
