@@ -48,7 +48,7 @@ from lrsearch.workers import find_worker
 def claim_lease(database: Database, claim: Claim, settings: Settings) -> Lease | None:
     """A lease on the first work that there is for this worker, or None.
 
-    Checks of checkpoints come first, then jobs by priority and age; all trials of a lease are of
+    Checks of source models come first, then jobs by priority and age; all trials of a lease are of
     one job.
 
     Raises:

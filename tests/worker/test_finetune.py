@@ -226,11 +226,11 @@ def test_a_caller_may_stop_after_any_epoch(three_animals: Images) -> None:
     assert (first.epoch, first.train_loss, first.val_loss, first.val_top1) == whole[0]
 
 
-def test_the_checkpoint_scores_in_the_test_as_the_network_did(three_animals: Images) -> None:
+def test_the_result_scores_in_the_test_as_the_network_did(three_animals: Images) -> None:
     shared = task(three_animals)
     finetune = Finetune(shared, UNIFORM)
     last = list(finetune.epochs())[-1]
-    loaded = weights.from_bytes(finetune.checkpoint(Card(description="three animals")))
+    loaded = weights.from_bytes(finetune.result(Card(description="three animals")))
     assert loaded.spec.labels == three_animals.label_names
     assert loaded.spec.card.description == "three animals"
     validation = shared.evaluate(loaded, "validation")
@@ -242,7 +242,7 @@ def test_the_checkpoint_scores_in_the_test_as_the_network_did(three_animals: Ima
 
 
 def test_a_winner_can_be_a_source(three_animals: Images) -> None:
-    winner = Finetune(task(three_animals), UNIFORM).checkpoint()
+    winner = Finetune(task(three_animals), UNIFORM).result()
     again = LoadedTask(three_animals, weights.from_bytes(winner), RECIPE)
     assert again.network().head.out_features == 3
 
@@ -279,6 +279,6 @@ def test_an_empty_test_split_cannot_be_evaluated(three_animals: Images) -> None:
     recipe = Recipe(epochs=1, splits=Splits(validation=0.2, test=0.0))
     shared = task(three_animals, recipe)
     assert shared.size("test") == 0
-    winner = weights.from_bytes(Finetune(shared, ONLY_HEAD).checkpoint())
+    winner = weights.from_bytes(Finetune(shared, ONLY_HEAD).result())
     with pytest.raises(ValueError, match="the split has no images"):
         shared.evaluate(winner, "test")

@@ -4,22 +4,26 @@ import hashlib
 import zipfile
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from time import perf_counter
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 import structlog
 from filelock import Timeout
 
-from lrsearch.contract.leases import Task
+from lrsearch.contract.leases import Lease, Task
 from lrsearch.contract.sources import SourceModel, SourceSpec
 from lrsearch_worker.cache import Cache, sha256_of
+from lrsearch_worker.checkpoints import CheckpointError
 from lrsearch_worker.data.images import Images, ImageStore
-from lrsearch_worker.errors import DamagedError
+from lrsearch_worker.errors import DamagedError, ServiceAwayError
 from lrsearch_worker.heart import Heart
 from lrsearch_worker.service import Service
 from lrsearch_worker.task import input_size
 from lrsearch_worker.weights import Weights, load
+
+CHECKPOINT_TRIES: Final = 5
 
 Download = Callable[[BinaryIO], None]
 Used = TypeVar("Used")
@@ -86,6 +90,31 @@ class Fetcher:
             WeightsError: They are no safetensors file with a specification.
         """
         return self._weights(sha256, partial(self._service.blob, sha256))
+
+    def checkpoint(self, lease: Lease, work_id: str, sha256: str) -> bytes:
+        """Where an earlier attempt at a trial got to; nobody needs it again, so it is not kept.
+
+        Raises:
+            CheckpointError: It could not be had in a few tries; the trial can do without.
+        """
+        content = BytesIO()
+        tries = iter(range(1, CHECKPOINT_TRIES + 1))
+
+        def from_the_start() -> None:
+            content.seek(0)
+            content.truncate()
+            try:
+                self._service.checkpoint(lease, work_id, content)
+            except ServiceAwayError as error:
+                if next(tries) == CHECKPOINT_TRIES:
+                    raise CheckpointError(f"the checkpoint could not be had: {error}") from error
+                raise
+
+        self._heart.insist(from_the_start)
+        found = hashlib.sha256(content.getbuffer()).hexdigest()
+        if found != sha256:
+            raise DamagedError(f"the checkpoint has the SHA-256 {found} instead of {sha256}")
+        return content.getvalue()
 
     def _weights(self, address: str, download: Download) -> Weights:
         path = self._cache.folder / "weights" / f"{address}.safetensors"

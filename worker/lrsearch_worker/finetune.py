@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lrsearch.contract.rates import INNER_STAGES, STAGES, StageRates
 from lrsearch.contract.sources import Card
 from lrsearch.contract.trials import EpochMetrics
+from lrsearch_worker.checkpoints import TrainingState, require_fit
 from lrsearch_worker.device import out_of_memory
 from lrsearch_worker.metrics import Evaluation
 from lrsearch_worker.optimiser import SGD
@@ -75,6 +76,7 @@ class Finetune:
         self._clock = clock
         self._prefix = rates.frozen_prefix
         self._network = task.network(self._prefix)
+        self._epochs = 0
         self._steps = 0
         freeze(self._network, rates)
         self._optimiser = SGD(
@@ -91,7 +93,7 @@ class Finetune:
             )
 
     def epochs(self) -> Iterator[EpochMetrics]:
-        """Train and yield after each epoch; a caller may stop at any.
+        """Train and yield after each epoch; a caller may stop at any, and resume elsewhere.
 
         Raises:
             DivergedError: The loss is no longer finite.
@@ -104,12 +106,13 @@ class Finetune:
 
         The steps may be taken by different threads, one after the other.
         """
-        for epoch in range(self.task.recipe.epochs):
+        for epoch in range(self._epochs, self.task.recipe.epochs):
             started = self._clock()
             train_loss = yield from self._train(epoch)
             validation = self._validate()
             if not math.isfinite(validation.loss):
                 raise DivergedError(epoch + 1, self._steps, validation.loss, "validation")
+            self._epochs = epoch + 1
             yield EpochMetrics(
                 epoch=epoch + 1,
                 train_loss=train_loss,
@@ -122,9 +125,48 @@ class Finetune:
         """All parameters and buffers as they are now: copies, on the CPU, float32."""
         return {n: t.detach().cpu().clone() for n, t in self._network.state_dict().items()}
 
-    def checkpoint(self, card: Card | None = None) -> bytes:
+    def result(self, card: Card | None = None) -> bytes:
         """The network as it is now: a safetensors file that can be a source in its turn."""
         return to_bytes(self._network.state_dict(), self.task.result_spec(card))
+
+    def state(self) -> TrainingState:
+        """Where the training is, between two epochs: copies, from which another can resume."""
+        buffers = ((n, self._momentum(p)) for n, p in self._network.named_parameters())
+        return TrainingState(
+            epochs=self._epochs,
+            steps=self._steps,
+            micro_batch=self.micro_batch,
+            tensors={n: t.to("cpu", copy=True) for n, t in self._training_tensors().items()},
+            momentum={n: b.to("cpu", copy=True) for n, b in buffers if b is not None},
+        )
+
+    def resume(self, state: TrainingState) -> None:
+        """Go on where a finetune of the same task and rates was.
+
+        Raises:
+            CheckpointError: The state is of another network; nothing has been changed.
+        """
+        tensors = self._training_tensors()
+        parameters = dict(self._network.named_parameters())
+        require_fit(state, tensors, tensors.keys() & parameters.keys())
+        for name, tensor in tensors.items():
+            tensor.copy_(state.tensors[name])
+        for name, buffer in state.momentum.items():
+            parameter = parameters[name]
+            # In its parameter's order in memory, as the optimiser wants it.
+            own = torch.empty_like(parameter, requires_grad=False).copy_(buffer)
+            self._optimiser.state[parameter]["momentum_buffer"] = own
+        self._epochs, self._steps = state.epochs, state.steps
+        self.micro_batch = state.micro_batch
+
+    def _training_tensors(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the stages that train: themselves, without gradients."""
+        tensors = self._network.state_dict().items()
+        return {n: t for n, t in tensors if self.rates[self._network.stage_of(n)] > 0.0}
+
+    def _momentum(self, parameter: nn.Parameter) -> Tensor | None:
+        buffer: Tensor | None = self._optimiser.state.get(parameter, {}).get("momentum_buffer")
+        return buffer
 
     def _train(self, epoch: int) -> Generator[None, None, float]:
         """One pass over the training images; returns the mean loss."""

@@ -24,6 +24,8 @@ from lrsearch.contract.leases import (
 )
 from lrsearch.contract.sources import Card, SourceSpec
 from lrsearch_worker.cache import Cache
+from lrsearch_worker.checkpoints import Progress, from_bytes
+from lrsearch_worker.courier import Courier, Saver
 from lrsearch_worker.errors import (
     DeviceLostError,
     LeaseLostError,
@@ -52,15 +54,22 @@ class Runner:
         service: A connection that nobody else uses meanwhile.
         cache: Of data sets and weights.
         device: What computes.
+        courier: Takes checkpoints to the service.
         threads: Trials of a lease that compute at a time, as far as memory suffices.
     """
 
     def __init__(
-        self, service: Service, cache: Cache, device: torch.device, threads: int = 1
+        self,
+        service: Service,
+        cache: Cache,
+        device: torch.device,
+        courier: Courier,
+        threads: int = 1,
     ) -> None:
         self._service = service
         self._cache = cache
         self._device = device
+        self._courier = courier
         self._threads = threads
         self._loaded: tuple[str, LoadedTask] | None = None
 
@@ -98,8 +107,11 @@ class Runner:
             return
         failed = False
         cards = [_card(task, work, loaded) for work in works]
+        savers = [
+            Saver(self._courier, lease, work, _progress(lease, work, fetcher)) for work in works
+        ]
         threads = min(self._threads, steps_that_fit(loaded.step_bytes))
-        with closing(run_trials(works, loaded, cards, heart, threads)) as outcomes:
+        with closing(run_trials(works, loaded, cards, savers, heart, threads)) as outcomes:
             for work, outcome in outcomes:
                 with structlog.contextvars.bound_contextvars(trial=work.number):
                     report = self._uploaded(lease, work, outcome, heart)
@@ -198,6 +210,21 @@ def _name_of(work: CheckModelWork | FinalWork) -> dict[str, object]:
     if isinstance(work, FinalWork):
         return {"work": "final"}
     return {"work": "check_model", "source_model": work.source_model.name}
+
+
+def _progress(lease: Lease, work: TrialWork, fetcher: Fetcher) -> Progress | None:
+    """Where an earlier attempt got to; none where there was none, or it cannot be read."""
+    if work.checkpoint is None:
+        return None
+    try:
+        return from_bytes(fetcher.checkpoint(lease, work.id, work.checkpoint.sha256), work)
+    except (LeaseLostError, StoppedError):
+        raise
+    except Exception as error:
+        log.warning(
+            "checkpoint not used; the trial begins anew", trial=work.number, reason=str(error)
+        )
+        return None
 
 
 def _check_model(work: CheckModelWork, fetcher: Fetcher) -> CheckModelReport:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from lrsearch.contract.leases import (
     LEASE_TOKEN_HEADER,
+    Checkpoint,
     Claim,
     Heartbeat,
     HeartbeatReply,
@@ -97,6 +98,23 @@ class Service:
         )
         return _read(response, UploadReply)
 
+    def upload_checkpoint(
+        self, lease: Lease, work_id: str, checkpoint: Checkpoint, content: bytes
+    ) -> None:
+        """Hand over where a trial has got to; it replaces the checkpoint before."""
+        self._send(
+            "PUT",
+            f"/v1/leases/{lease.id}/work/{work_id}/checkpoint",
+            content=content,
+            headers=OCTETS | {LEASE_TOKEN_HEADER: lease.token},
+            params={"sha256": checkpoint.sha256, "epochs": str(checkpoint.epochs)},
+        )
+
+    def checkpoint(self, lease: Lease, work_id: str, out: BinaryIO) -> None:
+        """Write the checkpoint of a trial under the lease to `out`."""
+        path = f"/v1/leases/{lease.id}/work/{work_id}/checkpoint"
+        self._download(path, out, {LEASE_TOKEN_HEADER: lease.token})
+
     def report(self, lease: Lease, work_id: str, report: Report) -> ReportReply:
         """Say what came of a piece of work; the same report may be sent again."""
         path = f"/v1/leases/{lease.id}/work/{work_id}/report"
@@ -157,10 +175,10 @@ class Service:
         _check(response)
         return response
 
-    def _download(self, path: str, out: BinaryIO) -> None:
+    def _download(self, path: str, out: BinaryIO, headers: dict[str, str] | None = None) -> None:
         with (
             _transport_errors(f"GET {path}"),
-            self._client.stream("GET", path, follow_redirects=True) as response,
+            self._client.stream("GET", path, headers=headers, follow_redirects=True) as response,
         ):
             if not response.is_success:
                 response.read()

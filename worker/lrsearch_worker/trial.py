@@ -9,6 +9,8 @@ import structlog
 from lrsearch.contract.leases import TrialReport, TrialWork
 from lrsearch.contract.sources import Card
 from lrsearch.contract.trials import EpochMetrics
+from lrsearch_worker.checkpoints import CheckpointError, Progress
+from lrsearch_worker.courier import Saver
 from lrsearch_worker.device import out_of_memory
 from lrsearch_worker.errors import LeaseLostError, StoppedError
 from lrsearch_worker.finetune import DivergedError, Finetune, TooLittleMemoryError
@@ -37,7 +39,12 @@ class Outcome(NamedTuple):
 
 
 def run_trials(
-    works: Sequence[TrialWork], task: LoadedTask, cards: Sequence[Card], heart: Heart, threads: int
+    works: Sequence[TrialWork],
+    task: LoadedTask,
+    cards: Sequence[Card],
+    savers: Sequence[Saver],
+    heart: Heart,
+    threads: int,
 ) -> Generator[tuple[TrialWork, Outcome], None, None]:
     """Finetune side by side, each until the recipe's end, or until something ends it before.
 
@@ -48,6 +55,7 @@ def run_trials(
         works: What to try.
         task: What the job's trials have in common.
         cards: Go with the weights.
+        savers: Know where earlier attempts got to, and take checkpoints.
         heart: Is told of every epoch, and says when to stop.
         threads: Trials that compute at a time.
 
@@ -60,19 +68,19 @@ def run_trials(
     """
     shares = Shares(len(works))
     runs = [
-        _Run(work, task, card, heart, shares.clock(i)).steps()
-        for i, (work, card) in enumerate(zip(works, cards, strict=True))
+        _Run(work, task, card, saver, heart, shares.clock(i)).steps()
+        for i, (work, card, saver) in enumerate(zip(works, cards, savers, strict=True))
     ]
     too_large = []
     with closing(side_by_side(runs, threads, shares)) as outcomes:
         for i, outcome in outcomes:
             if outcome.out_of_memory and len(works) > 1:
                 log.warning("too little memory beside others", trial=works[i].number)
-                too_large.append((works[i], cards[i]))
+                too_large.append((works[i], cards[i], savers[i]))
             else:
                 yield works[i], outcome
-    for work, card in too_large:
-        yield from run_trials([work], task, [card], heart, threads)
+    for work, card, saver in too_large:
+        yield from run_trials([work], task, [card], [saver], heart, threads)
 
 
 def reason_of(error: BaseException) -> str:
@@ -96,14 +104,17 @@ class _Run:
         work: TrialWork,
         task: LoadedTask,
         card: Card,
+        saver: Saver,
         heart: Heart,
         clock: Callable[[], float],
     ) -> None:
         self._work = work
         self._task = task
         self._card = card
+        self._saver = saver
         self._heart = heart
         self._clock = clock
+        self._seconds_before = 0.0
         self._curve: list[EpochMetrics] = []
         self._log = log.bind(trial=work.number)
 
@@ -111,7 +122,8 @@ class _Run:
         """Yields after each step of the optimiser."""
         rates = dict(self._work.rates.items())
         self._log.info("trial started", baseline=self._work.baseline, rates=rates)
-        outcome = yield from self._outcome()
+        with self._saver:
+            outcome = yield from self._outcome()
         report = outcome.report
         self._log.info(
             "trial finished",
@@ -141,14 +153,32 @@ class _Run:
     def _finetune(self) -> Generator[None, None, bytes]:
         self._check()
         finetune = Finetune(self._task, self._work.rates, clock=self._clock)
+        if self._saver.progress is not None:
+            self._go_on(finetune, self._saver.progress)
         for metrics in finetune.steps():
             if metrics is not None:
                 self._tell(metrics)
             if len(self._curve) < self._task.recipe.epochs:
                 between = metrics is not None
                 self._check(max(epoch.seconds for epoch in self._curve) if between else 0.0)
+                if between:
+                    self._saver.between_epochs(self._curve, self._seconds(), finetune.state)
             yield
-        return finetune.checkpoint(self._card)
+        return finetune.result(self._card)
+
+    def _go_on(self, finetune: Finetune, progress: Progress) -> None:
+        try:
+            finetune.resume(progress.training)
+        except CheckpointError as error:
+            self._log.warning("checkpoint not used; the trial begins anew", reason=str(error))
+            return
+        self._curve += progress.curve
+        self._seconds_before = progress.seconds
+        for metrics in progress.curve:  # the service may not have heard of all of them
+            self._heart.beat(self._work.id, metrics)
+        self._log.info(
+            "trial resumed", epochs=len(progress.curve), seconds=round(progress.seconds, 2)
+        )
 
     def _tell(self, metrics: EpochMetrics) -> None:
         self._curve.append(metrics)
@@ -170,7 +200,7 @@ class _Run:
             raise _EndedError("cancelled", "the service cancelled it")
         if directive == "prune":
             raise _EndedError("pruned", None)  # the service knows why
-        limit, spent = self._work.seconds_limit, self._clock()
+        limit, spent = self._work.seconds_limit, self._seconds()
         if limit is not None and spent + next_seconds > limit:
             raise _EndedError(
                 "pruned",
@@ -189,6 +219,10 @@ class _Run:
             outcome=outcome,
             reason=reason and reason[:REASON_LENGTH],
             curve=self._curve,
-            seconds=self._clock(),
+            seconds=self._seconds(),
         )
         return Outcome(report, out_of_memory=out_of_memory)
+
+    def _seconds(self) -> float:
+        """Spent on the trial until now, by the attempts before up to their checkpoint too."""
+        return self._seconds_before + self._clock()

@@ -62,7 +62,7 @@ class FinalWork(Contract):
 
 
 class CheckModelWork(Contract):
-    """Load a registered checkpoint into its network and say whether it fits."""
+    """Load a registered model's weights into their network and say whether they fit."""
 
     kind: Literal["check_model"] = "check_model"
     id: Identifier
@@ -188,7 +188,7 @@ class FinalReport(Contract):
 
 
 class CheckModelReport(Contract):
-    """Whether a checkpoint fits its network."""
+    """Whether a source model's weights fit their network."""
 
     kind: Literal["check_model"] = "check_model"
     accepted: bool

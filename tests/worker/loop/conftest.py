@@ -13,6 +13,7 @@ from structlog.testing import LogCapture
 
 from lrsearch.contract.workers import Device, WorkerRegistration
 from lrsearch_worker.cache import Cache
+from lrsearch_worker.courier import Courier
 from lrsearch_worker.leases import Runner
 from lrsearch_worker.loop import Loop
 from lrsearch_worker.retry import Patience
@@ -20,6 +21,7 @@ from lrsearch_worker.service import Service
 from tests.worker.loop.fake_service import WAIT_SECONDS, FakeService
 from tests.worker.loop.samples import Archive, three_animals
 
+SELDOM_SECONDS = 3600.0
 AT_ONCE = Patience(first_seconds=0.001, longest_seconds=0.01)
 REGISTRATION = WorkerRegistration(name="worker", device=Device(kind="cpu", name="test"))
 
@@ -52,21 +54,34 @@ def start_worker(service: FakeService, tmp_path: Path, log: LogCapture) -> Itera
     """Starts a worker that runs until the test's end."""
     with ExitStack() as stack:
 
-        def start(max_trials: int = 1, cache_bytes: int = 2**30) -> Loop:
-            loop = make_loop(service, Cache(tmp_path / "cache", cache_bytes), max_trials)
+        def start(
+            max_trials: int = 1,
+            cache_bytes: int = 2**30,
+            checkpoint_seconds: float = SELDOM_SECONDS,
+        ) -> Loop:
+            courier = Courier(connection(service), checkpoint_seconds)
+            stack.callback(courier.close)
+            cache = Cache(tmp_path / "cache", cache_bytes)
+            loop = make_loop(service, cache, max_trials, courier)
             stack.enter_context(_running(loop, service))
             return loop
 
         yield start
 
 
-def make_loop(service: FakeService, cache: Cache, max_trials: int = 1) -> Loop:
+def make_loop(
+    service: FakeService, cache: Cache, max_trials: int = 1, courier: Courier | None = None
+) -> Loop:
     """A worker that speaks to `service` without a network."""
-    transport = httpx.MockTransport(service.handle)
-    connection = Service("http://service", transport=transport)
-    hearts_connection = Service("http://service", transport=transport)
-    runner = Runner(connection, cache, torch.device("cpu"))
-    return Loop(connection, hearts_connection, runner, REGISTRATION, max_trials, AT_ONCE)
+    own, hearts = connection(service), connection(service)
+    courier = courier or Courier(connection(service), SELDOM_SECONDS)
+    runner = Runner(own, cache, torch.device("cpu"), courier)
+    return Loop(own, hearts, runner, REGISTRATION, max_trials, AT_ONCE)
+
+
+def connection(service: FakeService) -> Service:
+    """One without a network."""
+    return Service("http://service", transport=httpx.MockTransport(service.handle))
 
 
 @contextmanager

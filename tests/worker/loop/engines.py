@@ -7,6 +7,7 @@ import pytest
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.sources import Card
 from lrsearch.contract.trials import EpochMetrics
+from lrsearch_worker.checkpoints import TrainingState
 from lrsearch_worker.task import LoadedTask
 from lrsearch_worker.weights import to_bytes
 
@@ -25,7 +26,10 @@ def play(monkeypatch: pytest.MonkeyPatch, *scripts: Script) -> None:
         def steps(self) -> Steps:
             return (left.pop(0) if len(left) > 1 else left[0])()
 
-        def checkpoint(self, card: Card) -> bytes:
+        def state(self) -> TrainingState:
+            raise NotImplementedError("a trial that is played is never saved")
+
+        def result(self, card: Card) -> bytes:
             return to_bytes(self._task.network().state_dict(), self._task.result_spec(card))
 
     monkeypatch.setattr("lrsearch_worker.trial.Finetune", Engine)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from lrsearch.contract.leases import (
     LEASE_TOKEN_HEADER,
+    Checkpoint,
     Claim,
     Directive,
     Epoch,
@@ -64,6 +65,8 @@ class FakeService:
     """By work."""
     uploads: dict[str, bytes] = field(default_factory=dict)
     """By work."""
+    checkpoints: dict[str, list[bytes]] = field(default_factory=dict)
+    """By work, in order; the last is what there is."""
     released: list[str] = field(default_factory=list)
     """Leases that were handed back."""
 
@@ -153,7 +156,7 @@ class FakeService:
                 token = request.headers.get(LEASE_TOKEN_HEADER)
                 if lease_id in self._lost | set(self.released) or token != lease.token:
                     return problem(409, "lease_lost", "the lease is another's")
-                return self._leased(lease, rest, request.content)
+                return self._leased(lease, rest, request)
             case ["GET", "datasets", data_set, "content"]:
                 return httpx.Response(200, content=self.archives[data_set])
             case ["GET", "source-models"]:
@@ -201,7 +204,8 @@ class FakeService:
         self._given[lease.id] = lease
         return _json(200, lease)
 
-    def _leased(self, lease: Lease, path: list[str], body: bytes) -> httpx.Response:
+    def _leased(self, lease: Lease, path: list[str], request: httpx.Request) -> httpx.Response:
+        body = request.content
         match path:
             case ["heartbeat"]:
                 heartbeat = Heartbeat.model_validate_json(body)
@@ -216,6 +220,15 @@ class FakeService:
                 self.uploads[work_id] = body
                 sha256 = hashlib.sha256(body).hexdigest()
                 return _json(200, UploadReply(sha256=sha256, size_bytes=len(body)))
+            case ["work", work_id, "checkpoint"] if request.method == "GET":
+                if work_id not in self.checkpoints:
+                    return problem(404, "blob_unknown", "there is no checkpoint")
+                return httpx.Response(200, content=self.checkpoints[work_id][-1])
+            case ["work", work_id, "checkpoint"]:
+                checkpoint = Checkpoint.model_validate({**request.url.params})
+                assert checkpoint.sha256 == hashlib.sha256(body).hexdigest()
+                self.checkpoints.setdefault(work_id, []).append(body)
+                return _json(200, UploadReply(sha256=checkpoint.sha256, size_bytes=len(body)))
             case ["work", work_id, "report"]:
                 report: Report = TypeAdapter(Report).validate_json(body)
                 if self.reports.setdefault(work_id, report) != report:

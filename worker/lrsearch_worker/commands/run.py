@@ -14,6 +14,7 @@ import typer
 from lrsearch.contract.workers import WorkerRegistration
 from lrsearch_worker.cache import Cache
 from lrsearch_worker.commands.errors import told_plainly
+from lrsearch_worker.courier import Courier
 from lrsearch_worker.device import (
     choose_device,
     describe,
@@ -48,6 +49,9 @@ def run_command(
     threads: Annotated[int | None, typer.Option(help="Trials at a time on the CPU.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of this worker, for people.")] = None,
     max_trials: Annotated[int | None, typer.Option(help="Trials that a lease may hold.")] = None,
+    checkpoint_seconds: Annotated[
+        float | None, typer.Option(help="From one checkpoint of a trial to the next.")
+    ] = None,
     log_format: Annotated[LogFormat | None, typer.Option(help="Form of the log.")] = None,
 ) -> None:
     """Pull work from a service and do it, until SIGTERM or Ctrl-C; a second one ends at once.
@@ -63,6 +67,7 @@ def run_command(
         "threads": threads,
         "name": name,
         "max_trials": max_trials,
+        "checkpoint_seconds": checkpoint_seconds,
         "log_format": log_format,
     }
     with told_plainly():
@@ -70,11 +75,13 @@ def run_command(
         key, chosen = settings.key(), choose_device(settings.device)
     configure_logs(settings.log_format)
     threads = threads_for(chosen, settings.threads)
-    service, hearts_service = Service(settings.url, key), Service(settings.url, key)
+    # A connection for each of the three threads that speak to the service.
+    service, hearts_service, couriers_service = (Service(settings.url, key) for _ in range(3))
+    courier = Courier(couriers_service, settings.checkpoint_seconds)
     loop = Loop(
         service,
         hearts_service,
-        Runner(service, Cache(settings.data, settings.cache_bytes), chosen, threads),
+        Runner(service, Cache(settings.data, settings.cache_bytes), chosen, courier, threads),
         WorkerRegistration(name=settings.name, device=describe(chosen), versions=versions()),
         settings.max_trials or trials_for(chosen, threads),
     )
