@@ -65,6 +65,7 @@ def start_worker(service: Embedded, tmp_path: Path) -> Iterator[StartWorker]:
                     *(sys.executable, "-m", "lrsearch_worker", "run", "--url", service.url),
                     *("--data", str(tmp_path / name), "--name", name),
                     *("--device", "cpu", "--threads", "1", "--max-trials", "1"),
+                    *("--checkpoint-seconds", "0"),
                 ],
                 stdout=log,
                 stderr=log,

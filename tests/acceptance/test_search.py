@@ -5,12 +5,15 @@ from pathlib import Path
 
 import optuna
 import torch
+from sqlalchemy import select
 
 from lrsearch.client import Client
+from lrsearch.contract.events import EpochFinished, TrialStarted
 from lrsearch.contract.jobs import Job, JobRequest
 from lrsearch.contract.protocols import Graduated
 from lrsearch.contract.recipes import Recipe
 from lrsearch.db.engine import Database
+from lrsearch.db.tables import TrialRow
 from lrsearch.embedded import Embedded
 from lrsearch.outbox import drain_outbox
 from lrsearch.search.ledger import Ledger
@@ -19,21 +22,21 @@ from lrsearch_worker.task import LoadedTask
 from lrsearch_worker.weights import load
 from tests.acceptance.conftest import StartWorker
 
-EPOCHS = 4
+EPOCHS = 10
 KILLED_TRIAL = 2
 
 Curves = list[list[tuple[float, float, float]]]
 
 
 def test_a_worker_killed_in_mid_trial_costs_nothing_but_time(
-    service: Embedded, client: Client, start_worker: StartWorker, animals: Path
+    service: Embedded, client: Client, start_worker: StartWorker, animals: Path, tmp_path: Path
 ) -> None:
     client.upload_data_set(animals, name="animals")
     client.wait_for_data_set("animals")
     job = client.submit(_request())
     victim = start_worker("victim")
     for event in client.events(job.id):
-        if event.body.type == "epoch_finished" and event.body.trial == KILLED_TRIAL:
+        if event.body.type == "epoch_finished" and _saved(service, job):
             victim.send_signal(signal.SIGKILL)
             break
     heir = start_worker("heir")
@@ -47,9 +50,16 @@ def test_a_worker_killed_in_mid_trial_costs_nothing_but_time(
     assert [t.worker for t in trials] == ["victim", "victim", "heir", "heir"]
     assert _ledger(service, job) == [(n, t.val_top1, EPOCHS) for n, t in enumerate(trials)]
 
+    resumed_after, run_again = _second_attempt(client, job)
+    assert resumed_after >= 1
+    assert run_again == list(range(resumed_after + 1, EPOCHS + 1))
+    assert "trial resumed" in (tmp_path / "heir.log").read_text()
+
     undisturbed = client.submit(_request())
     client.wait(undisturbed.id)
     assert _curves(client, undisturbed) == _curves(client, job)
+    delivered = [client.result(each.id).weights_sha256 for each in (undisturbed, job)]
+    assert delivered[0] == delivered[1]
 
     heir.send_signal(signal.SIGTERM)
     assert heir.wait(timeout=30) == 0
@@ -84,6 +94,29 @@ def _request() -> JobRequest:
         protocol=Graduated(scale=[0.5, 1.0, 2.0]),
         recipe=Recipe(epochs=EPOCHS, input_size=16),
     )
+
+
+def _saved(service: Embedded, job: Job) -> bool:
+    """Whether the trial to be killed has a checkpoint."""
+    database = Database(service.settings.database)
+    with database.read() as session:
+        trial = session.scalar(
+            select(TrialRow).where(TrialRow.job_id == job.id, TrialRow.number == KILLED_TRIAL)
+        )
+    database.dispose()
+    return trial is not None and trial.checkpoint_sha256 is not None
+
+
+def _second_attempt(client: Client, job: Job) -> tuple[int, list[int]]:
+    """After which epoch the killed trial was resumed, and the epochs that were run then."""
+    after, ran = -1, []
+    for event in client.events(job.id):
+        match event.body:
+            case TrialStarted(trial=trial, attempt=2, epochs_done=done) if trial == KILLED_TRIAL:
+                after = done
+            case EpochFinished(trial=trial, metrics=metrics) if trial == KILLED_TRIAL:
+                ran += [metrics.epoch] if after >= 0 else []
+    return after, ran
 
 
 def _curves(client: Client, job: Job) -> Curves:

@@ -28,8 +28,8 @@ class Api(httpx.Client):
         return service
 
     def stored_files(self) -> set[str]:
-        """Names of all files that uploads have left: blobs and drafts."""
-        folders = (self.settings.data_dir / "blobs", self.settings.data_dir / "incoming")
+        """Names of all files that uploads have left: blobs, checkpoints and drafts."""
+        folders = [self.settings.data_dir / name for name in ("blobs", "checkpoints", "incoming")]
         return {path.name for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 

@@ -38,6 +38,8 @@ ROUTES = {
     "POST /v1/leases",
     "POST /v1/leases/{lease_id}/heartbeat",
     "PUT /v1/leases/{lease_id}/work/{work_id}/weights",
+    "PUT /v1/leases/{lease_id}/work/{work_id}/checkpoint",
+    "GET /v1/leases/{lease_id}/work/{work_id}/checkpoint",
     "POST /v1/leases/{lease_id}/work/{work_id}/report",
     "POST /v1/leases/{lease_id}/release",
     "GET /v1/blobs/{sha256}",
@@ -100,6 +102,7 @@ def test_uploads_and_downloads_are_binary(document: Json) -> None:
         ("/v1/datasets", "post"),
         ("/v1/source-models", "post"),
         ("/v1/leases/{lease_id}/work/{work_id}/weights", "put"),
+        ("/v1/leases/{lease_id}/work/{work_id}/checkpoint", "put"),
     ):
         body = paths[path][method]["requestBody"]
         assert (body["required"], body["content"]) == (True, {"application/octet-stream": binary})
@@ -107,6 +110,7 @@ def test_uploads_and_downloads_are_binary(document: Json) -> None:
         ("/v1/datasets/{data_set}/content", "application/zip"),
         ("/v1/jobs/{job_id}/weights", "application/octet-stream"),
         ("/v1/blobs/{sha256}", "application/octet-stream"),
+        ("/v1/leases/{lease_id}/work/{work_id}/checkpoint", "application/octet-stream"),
     ):
         assert paths[path]["get"]["responses"]["200"]["content"] == {media_type: binary}
 

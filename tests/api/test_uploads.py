@@ -5,6 +5,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -93,17 +94,23 @@ def test_an_upload_over_the_limit_is_refused_and_leaves_nothing(
     problem(api.get(path.replace("?name=", "/")), 404)
 
 
+CHECKPOINT = f"checkpoint?epochs=1&sha256={sha256(bytes(MAX_BODY + 1)).hexdigest()}"
+
+
+@pytest.mark.parametrize("file", ["weights", CHECKPOINT])
 def test_weights_over_the_limit_are_refused_and_leave_nothing(
-    api: Api, submit: Callable[[Json], Json]
+    api: Api, submit: Callable[[Json], Json], file: str
 ) -> None:
     submit({"data_set": "animals", "source_model": "random"})
     worker = FakeWorker(api)
     lease = worker.claim()
-    path = f"/v1/leases/{lease.id}/work/{lease.work[0].id}/weights"
+    path = f"/v1/leases/{lease.id}/work/{lease.work[0].id}/{file}"
     before = api.stored_files()
     large = api.put(path, content=bytes(MAX_UPLOAD + 1), headers={"Lease-Token": lease.token})
     problem(large, 413, "too_large")
     assert api.stored_files() == before
+    taken = api.put(path, content=bytes(MAX_BODY + 1), headers={"Lease-Token": lease.token})
+    assert taken.json()["size_bytes"] == MAX_BODY + 1
 
 
 def test_an_announced_upload_over_the_limit_is_refused_before_it_is_sent(api: Api) -> None:

@@ -23,8 +23,8 @@ def event(number: int, seconds: float, body: EventBody) -> Event:
     return Event(id=number, job_id=JOB_ID, at=STARTED + timedelta(seconds=seconds), body=body)
 
 
-def started(trial: int, attempt: int = 1) -> TrialStarted:
-    return TrialStarted(trial=trial, attempt=attempt, worker="worker-1")
+def started(trial: int, attempt: int = 1, epochs_done: int = 0) -> TrialStarted:
+    return TrialStarted(trial=trial, attempt=attempt, worker="worker-1", epochs_done=epochs_done)
 
 
 def epoch(trial: int, number: int, val_top1: float = 0.5) -> EpochFinished:
@@ -101,6 +101,12 @@ def test_nothing_is_estimated_where_no_number_of_trials_is_planned() -> None:
     assert "1 trials" in drawn(progress)
 
 
+def test_a_trial_that_goes_on_has_done_the_epochs_of_its_checkpoint() -> None:
+    progress = progress_after((0, started(1)), (1, epoch(1, 4)), (2, started(1, 2, epochs_done=3)))
+
+    assert progress.running[1].epoch == 3
+
+
 def test_a_trial_that_is_put_back_is_not_running() -> None:
     progress = progress_after(
         (0, started(1)), (1, epoch(1, 2)), (2, TrialPutBack(trial=1, reason="lease expired"))
@@ -131,6 +137,10 @@ def test_the_end_of_a_job_ends_its_trials() -> None:
     [
         (started(1), "trial 1 (scale 1) started on worker-1"),
         (started(1, attempt=2), "trial 1 (scale 1) started on worker-1, attempt 2"),
+        (
+            started(1, attempt=2, epochs_done=3),
+            "trial 1 (scale 1) started on worker-1, attempt 2, after epoch 3",
+        ),
         (epoch(1, 2), "trial 1 epoch 2/5: validation top-1 50.0 %, training loss 1.500"),
         (TrialPutBack(trial=1, reason="lease expired"), "trial 1 waits again: lease expired"),
         (

@@ -114,7 +114,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 def _streams(scope: Scope) -> bool:
     method, path = scope["method"], scope["path"].rstrip("/")
     return (method == "POST" and path in ("/v1/datasets", "/v1/source-models")) or (
-        method == "PUT" and path.endswith("/weights")
+        method == "PUT" and path.endswith(("/weights", "/checkpoint"))
     )
 
 
