@@ -1,5 +1,6 @@
 """Leases: kept alive, reported on, handed back, expired."""
 
+from collections import defaultdict
 from datetime import timedelta
 from hashlib import sha256
 
@@ -19,6 +20,7 @@ from lrsearch.contract.leases import (
     ReportReply,
     TrialReport,
 )
+from lrsearch.contract.trials import EpochMetrics
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import JobRow, LeaseRow, SourceModelRow, TrialRow, WorkerRow, WorkRow
 from lrsearch.errors import ConflictError, invalid_field, lease_lost
@@ -170,19 +172,20 @@ def _record(
     session: Session, job: JobRow, beat: Heartbeat, directives: dict[str, Directive]
 ) -> None:
     epochs = request_of(job).recipe.epochs
+    curves: dict[str, list[EpochMetrics]] = defaultdict(list)
     for epoch in beat.epochs:
         if epoch.work_id not in directives:
             continue  # reported meanwhile; the report held its whole curve
         if epoch.metrics.epoch > epochs:
             raise invalid_field("epochs", f"the recipe has {epochs} epochs", epoch.metrics.epoch)
-        trial = session.get(TrialRow, epoch.work_id)
+        curves[epoch.work_id].append(epoch.metrics)
+    for work_id, curve in curves.items():
+        trial = session.get(TrialRow, work_id)
         if trial is None:
-            raise invalid_field("epochs", "this work is no trial and has none", epoch.work_id)
-        if record_epochs(session, trial, [epoch.metrics]):
+            raise invalid_field("epochs", "this work is no trial and has none", work_id)
+        for metrics in record_epochs(session, trial, curve):
             append_event(
-                session,
-                job,
-                EpochFinished(trial=trial.number, epochs=epochs, metrics=epoch.metrics),
+                session, job, EpochFinished(trial=trial.number, epochs=epochs, metrics=metrics)
             )
 
 

@@ -67,21 +67,27 @@ def curves_of(session: Session, trials: list[TrialRow]) -> dict[str, list[EpochM
     return curves
 
 
-def record_epochs(session: Session, trial: TrialRow, metrics: list[EpochMetrics]) -> int:
-    """Add epochs that are not recorded yet; returns how many were new.
+def record_epochs(
+    session: Session, trial: TrialRow, metrics: list[EpochMetrics]
+) -> list[EpochMetrics]:
+    """Add epochs that are not recorded yet; returns those.
 
     An epoch that is recorded with other numbers has been run again, since the trial could not go
     on from its checkpoint: it takes the place of that one and of all that came after.
     """
     known = {m.epoch: m for m in curves_of(session, [trial])[trial.id]}
-    again = [m.epoch for m in metrics if m.epoch in known and known[m.epoch] != m]
-    if again:
-        forget_epochs(session, trial, after=min(again) - 1)
-        known = {epoch: m for epoch, m in known.items() if epoch < min(again)}
-    new = [m for m in metrics if m.epoch not in known]
-    session.add_all(EpochRow(trial_id=trial.id, **m.model_dump()) for m in new)
+    new = []
+    for each in metrics:
+        if known.get(each.epoch) == each:
+            continue
+        if each.epoch in known:
+            forget_epochs(session, trial, after=each.epoch - 1)
+            known = {epoch: m for epoch, m in known.items() if epoch < each.epoch}
+        known[each.epoch] = each
+        new.append(each)
+        session.add(EpochRow(trial_id=trial.id, **each.model_dump()))
     session.flush()
-    return len(new)
+    return new
 
 
 def forget_epochs(session: Session, trial: TrialRow, after: int = 0) -> None:

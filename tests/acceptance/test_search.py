@@ -1,15 +1,19 @@
 """A whole search, from the upload to the finetuned model, with workers that die on the way."""
 
 import signal
+import subprocess
 from pathlib import Path
 
 import optuna
+import pytest
 import torch
-from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from lrsearch.checkpoints import note_checkpoint
 from lrsearch.client import Client
 from lrsearch.contract.events import EpochFinished, TrialStarted
 from lrsearch.contract.jobs import Job, JobRequest
+from lrsearch.contract.leases import Checkpoint
 from lrsearch.contract.protocols import Graduated
 from lrsearch.contract.recipes import Recipe
 from lrsearch.db.engine import Database
@@ -22,23 +26,25 @@ from lrsearch_worker.task import LoadedTask
 from lrsearch_worker.weights import load
 from tests.acceptance.conftest import StartWorker
 
-EPOCHS = 10
-KILLED_TRIAL = 2
+EPOCHS = 12
 
 Curves = list[list[tuple[float, float, float]]]
 
 
 def test_a_worker_killed_in_mid_trial_costs_nothing_but_time(
-    service: Embedded, client: Client, start_worker: StartWorker, animals: Path, tmp_path: Path
+    service: Embedded,
+    client: Client,
+    start_worker: StartWorker,
+    animals: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client.upload_data_set(animals, name="animals")
     client.wait_for_data_set("animals")
     job = client.submit(_request())
     victim = start_worker("victim")
-    for event in client.events(job.id):
-        if event.body.type == "epoch_finished" and _saved(service, job):
-            victim.send_signal(signal.SIGKILL)
-            break
+    killed = _killed_once_saved(victim, monkeypatch)
+    assert victim.wait(timeout=60) == -signal.SIGKILL
     heir = start_worker("heir")
     client.wait(job.id)
 
@@ -46,11 +52,12 @@ def test_a_worker_killed_in_mid_trial_costs_nothing_but_time(
     assert [(t.number, t.state, len(t.curve)) for t in trials] == [
         (number, "complete", EPOCHS) for number in range(4)
     ]
-    assert [t.attempts for t in trials] == [1, 1, 2, 1]
-    assert [t.worker for t in trials] == ["victim", "victim", "heir", "heir"]
+    (number,) = killed
+    assert [t.attempts for t in trials] == [1 + (t.number == number) for t in trials]
+    assert [t.worker for t in trials] == ["victim"] * number + ["heir"] * (4 - number)
     assert _ledger(service, job) == [(n, t.val_top1, EPOCHS) for n, t in enumerate(trials)]
 
-    resumed_after, run_again = _second_attempt(client, job)
+    resumed_after, run_again = _second_attempt(client, job, number)
     assert resumed_after >= 1
     assert run_again == list(range(resumed_after + 1, EPOCHS + 1))
     assert "trial resumed" in (tmp_path / "heir.log").read_text()
@@ -96,25 +103,38 @@ def _request() -> JobRequest:
     )
 
 
-def _saved(service: Embedded, job: Job) -> bool:
-    """Whether the trial to be killed has a checkpoint."""
-    database = Database(service.settings.database)
-    with database.read() as session:
-        trial = session.scalar(
-            select(TrialRow).where(TrialRow.job_id == job.id, TrialRow.number == KILLED_TRIAL)
-        )
-    database.dispose()
-    return trial is not None and trial.checkpoint_sha256 is not None
+def _killed_once_saved(
+    victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> list[int]:
+    """Have a worker killed as soon as the service has one of its checkpoints; the trial's number.
+
+    It is an early checkpoint of a trial that takes its time, so that the worker is in the midst.
+    """
+    killed: list[int] = []
+
+    def note(
+        session: Session, lease_id: str, token: str, work_id: str, checkpoint: Checkpoint
+    ) -> str | None:
+        former = note_checkpoint(session, lease_id, token, work_id, checkpoint)
+        number = session.get_one(TrialRow, work_id).number
+        if not killed and number > 0 and checkpoint.epochs <= EPOCHS // 2:
+            killed.append(number)
+            victim.kill()
+            victim.wait()
+        return former
+
+    monkeypatch.setattr("lrsearch.api.routes.leases.note_checkpoint", note)
+    return killed
 
 
-def _second_attempt(client: Client, job: Job) -> tuple[int, list[int]]:
+def _second_attempt(client: Client, job: Job, number: int) -> tuple[int, list[int]]:
     """After which epoch the killed trial was resumed, and the epochs that were run then."""
     after, ran = -1, []
     for event in client.events(job.id):
         match event.body:
-            case TrialStarted(trial=trial, attempt=2, epochs_done=done) if trial == KILLED_TRIAL:
+            case TrialStarted(trial=trial, attempt=2, epochs_done=done) if trial == number:
                 after = done
-            case EpochFinished(trial=trial, metrics=metrics) if trial == KILLED_TRIAL:
+            case EpochFinished(trial=trial, metrics=metrics) if trial == number:
                 ran += [metrics.epoch] if after >= 0 else []
     return after, ran
 

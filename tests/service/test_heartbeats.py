@@ -2,8 +2,10 @@
 
 import pytest
 
+from lrsearch import leases
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import EpochFinished
+from lrsearch.contract.leases import Epoch, Heartbeat
 from lrsearch.contract.protocols import LastLayer
 from lrsearch.errors import InvalidError
 from tests.service.rig import Rig, curve, one_database
@@ -18,6 +20,17 @@ def test_epochs_are_recorded_once_however_often_they_are_sent(rig: Rig) -> None:
     assert rig.trials(job)[0].curve == curve(0.3, 0.4)
     epochs = [e.body for e in rig.events(job) if isinstance(e.body, EpochFinished)]
     assert [body.metrics for body in epochs] == curve(0.3, 0.4)
+
+
+def test_an_epoch_that_comes_twice_in_one_heartbeat_is_recorded_once(rig: Rig) -> None:
+    job = rig.submit()
+    lease = rig.claim()
+    twice = [Epoch(work_id=lease.work[0].id, metrics=metrics) for metrics in 2 * curve(0.3, 0.4)]
+    with rig.database.write() as session:
+        beat = Heartbeat(epochs=twice)
+        leases.heartbeat(session, lease.id, lease.token, beat, rig.settings)
+    assert rig.trials(job)[0].curve == curve(0.3, 0.4)
+    assert sum(isinstance(event.body, EpochFinished) for event in rig.events(job)) == 2
 
 
 def test_an_epoch_that_the_recipe_does_not_have_is_refused(rig: Rig) -> None:

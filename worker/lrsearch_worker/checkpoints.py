@@ -4,7 +4,7 @@ A file holds the parameters and buffers of the stages that train, the optimiser'
 few numbers; what is frozen is the source's and is not stored. There is no random state to store:
 the rates are a function of the epoch, the order of the images of seed and epoch, the views of
 seed, view and image, and nothing else is drawn. So a trial that goes on from a checkpoint ends as
-if nothing had happened: on the CPU bitwise, with the same number of threads.
+if nothing had happened: bitwise on the CPU, where processor and versions are the same.
 """
 
 import json
