@@ -7,7 +7,7 @@ from torch import nn
 from lrsearch.contract.rates import STAGES
 from lrsearch.contract.sources import ResNet27
 from lrsearch_worker.networks.build import build
-from lrsearch_worker.networks.conv import Conv3x3
+from lrsearch_worker.networks.conv import convolution_gradients
 from lrsearch_worker.networks.staged import StagedNetwork
 
 CAFFE = ResNet27(width=1.0, norm="none")
@@ -125,23 +125,27 @@ def test_a_frozen_prefix_has_no_gradients_and_stays_in_evaluation_mode() -> None
     assert trainable == set(STAGES[2:])
 
 
-@pytest.mark.parametrize("side", [1, 2, 3, 4])
+@pytest.mark.parametrize("x_wanted", [True, False])
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
-def test_the_fast_convolution_of_few_pixels_has_the_gradients_of_torchs(
-    side: int, order: torch.memory_format
+def test_the_gradients_of_a_convolution_are_torchs_for_few_pixels_and_for_many(
+    side: int, order: torch.memory_format, x_wanted: bool
 ) -> None:
     generator = torch.Generator().manual_seed(0)
-    fast = Conv3x3(6, 8, bias=True).to(memory_format=order)
-    x = torch.randn(4, 6, side, side, generator=generator).to(memory_format=order)
-    x.requires_grad_()
-    gradient = torch.randn(4, 8, side, side, generator=generator).to(memory_format=order)
-    assert fast.bias is not None
-    wanted = [x, fast.weight, fast.bias]
-    torchs = nn.functional.conv2d(x, fast.weight, fast.bias, padding=1)
-    torch.testing.assert_close(
-        torch.autograd.grad(fast(x), wanted, gradient),
-        torch.autograd.grad(torchs, wanted, gradient),
+    x, weight, gradient = (
+        torch.randn(shape, generator=generator).contiguous(memory_format=order)
+        for shape in ((4, 6, side, side), (8, 6, 3, 3), (4, 8, side, side))
     )
+    wanted = [x.requires_grad_(), weight.requires_grad_()]
+    torchs = nn.functional.conv2d(x, weight, padding=1)
+    expected = torch.autograd.grad(torchs, wanted, gradient)
+    with torch.no_grad():
+        to_x, to_weight = convolution_gradients(x, weight, gradient, x_wanted=x_wanted)
+    torch.testing.assert_close(to_weight, expected[1])
+    if x_wanted:
+        torch.testing.assert_close(to_x, expected[0])
+    else:
+        assert to_x is None
 
 
 @pytest.mark.parametrize("norm", ["none", "batch"])

@@ -37,13 +37,14 @@ class Recent:
 
     def _fulfil(self, key: Hashable, tensor: Future[Tensor], make: Callable[[], Tensor]) -> None:
         try:
-            tensor.set_result(make())
+            made = make()
         except BaseException as error:
             with self._lock:
                 del self._kept[key]
             tensor.set_exception(error)
             return
-        with self._lock:
+        with self._lock:  # nobody makes room in between
+            tensor.set_result(made)
             self._kept.move_to_end(key)
             self._make_room()
 

@@ -1,61 +1,44 @@
-"""A 3 × 3 convolution whose weight gradient is fast on the CPU for few pixels.
+"""Gradients of a 3 × 3 convolution, fast on the CPU for few pixels too.
 
 Where a batch has few pixels, torch's kernel (oneDNN's) spends most of its time on reordering; the
 same gradient as one matrix product takes a half to a ninth of the time, with 64 to 512 channels.
 In a ResNet-27 at 32 pixels this concerns the last batch of an epoch in conv5, at 16 pixels more.
 """
 
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 FEW_PIXELS: Final = 64
 """Pixels of a batch's maps up to which the matrix product is used; with more it may be slower,
 where the processor is not one that the product's library favours."""
 
 
-class Conv3x3(nn.Conv2d):
-    """A convolution of 3 × 3, stride 1 and padding 1, which keeps the map's size."""
+def convolution_gradients(
+    x: Tensor, weight: Tensor, gradient: Tensor, *, x_wanted: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Gradients of a 3 × 3 convolution of stride 1 and padding 1, without its bias.
 
-    def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
-        super().__init__(inputs, outputs, 3, padding=1, bias=bias)
+    Args:
+        x: What was convolved, `(images, inputs, height, width)`.
+        weight: `(outputs, inputs, 3, 3)`.
+        gradient: Of the result, `(images, outputs, height, width)`.
+        x_wanted: Whether the gradient of `x` is wanted too.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve maps of shape `(images, channels, height, width)`."""
-        few = x.shape[0] * x.shape[-2] * x.shape[-1] <= FEW_PIXELS
-        if few and x.device.type == "cpu" and torch.is_grad_enabled():
-            return cast(Tensor, _FewPixelsConv.apply(x, self.weight, self.bias))
-        return super().forward(x)
-
-
-class _FewPixelsConv(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight, bias, padding=1)
-
-    @staticmethod
-    def backward(
-        ctx: Any, *gradients: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        (gradient,) = gradients
-        x, weight = ctx.saved_tensors
-        to_x, to_weight, to_bias = ctx.needs_input_grad
-        return (
-            _input_gradient(x, weight, gradient) if to_x else None,
-            _weight_gradient(x, gradient) if to_weight else None,
-            gradient.sum((0, 2, 3)) if to_bias else None,
+    Returns:
+        The gradients of `x` and of `weight`.
+    """
+    few = x.shape[0] * x.shape[2] * x.shape[3] <= FEW_PIXELS
+    wanted = [x_wanted, not few, False]
+    to_x = to_weight = None
+    if any(wanted):
+        one = [1, 1]
+        to_x, to_weight, _ = torch.ops.aten.convolution_backward(
+            gradient, x, weight, None, one, one, one, False, [0, 0], 1, wanted
         )
-
-
-def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
-    """As torch computes it: its kernel is fast for this one."""
-    only_input = [True, False, False]
-    one, none = [1, 1], [0, 0]
-    arguments = (gradient, x, weight, None, one, one, one, False, none, 1, only_input)
-    return cast(Tensor, torch.ops.aten.convolution_backward(*arguments)[0])
+    return to_x, cast(Tensor, _weight_gradient(x, gradient) if few else to_weight)
 
 
 def _weight_gradient(x: Tensor, gradient: Tensor) -> Tensor:

@@ -22,6 +22,9 @@ from numba.extending import intrinsic
 
 ZERO: Final = float32(0.0)
 
+BLOCK_ROWS: Final = 16
+"""Rows that are read twice before the next: some 32 KiB."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -183,26 +186,45 @@ def descend(
 
 @compiled
 def _moments(x: Any, mean: Any, variance: Any) -> None:
-    """Mean and (biased) variance of each channel, in two passes."""
+    """Mean and (biased) variance of each channel.
+
+    Each lane's are those of blocks that fit into a core's nearest cache, put together (Chan et
+    al., 1983); so memory is read once, and rounding does not grow with the number of pixels.
+    """
     rows, lanes = x.shape
     channels = len(mean)
-    count = float32(rows * (lanes // channels))
-    sums = np.zeros(lanes, np.float32)
-    for i in range(rows):
+    means, squares = np.zeros(lanes, np.float32), np.zeros(lanes, np.float32)
+    sums, squares_here = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    for start in range(0, rows, BLOCK_ROWS):
+        end = min(start + BLOCK_ROWS, rows)
+        sums[:] = ZERO
+        for i in range(start, end):
+            for lane in range(lanes):
+                sums[lane] += x[i, lane]
+        here = float32(end - start)
         for lane in range(lanes):
-            sums[lane] += x[i, lane]
-    _fold(sums, mean)
+            sums[lane] /= here
+        squares_here[:] = ZERO
+        for i in range(start, end):
+            for lane in range(lanes):
+                distance = x[i, lane] - sums[lane]
+                squares_here[lane] += distance * distance
+        share, weight = here / float32(end), here * float32(start) / float32(end)
+        for lane in range(lanes):
+            distance = sums[lane] - means[lane]
+            means[lane] += distance * share
+            squares[lane] += squares_here[lane] + distance * distance * weight
+    _fold(means, mean)
+    copies = float32(lanes // channels)
     for c in range(channels):
-        mean[c] /= count
+        mean[c] /= copies
     centre = _spread(mean, lanes)
-    sums[:] = ZERO
-    for i in range(rows):
-        for lane in range(lanes):
-            distance = x[i, lane] - centre[lane]
-            sums[lane] += distance * distance
-    _fold(sums, variance)
+    for lane in range(lanes):
+        distance = means[lane] - centre[lane]
+        squares[lane] += float32(rows) * distance * distance
+    _fold(squares, variance)
     for c in range(channels):
-        variance[c] /= count
+        variance[c] /= float32(rows) * copies
 
 
 @compiled

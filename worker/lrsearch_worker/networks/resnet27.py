@@ -3,10 +3,11 @@
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from lrsearch_worker.networks.chain import Chain
 from lrsearch_worker.networks.staged import StagedNetwork, new_head
-from lrsearch_worker.networks.unit import Norm, Unit
+from lrsearch_worker.networks.unit import Block, Norm, Unit
 
 CHANNELS: Final = (64, 128, 256, 512)
 """Output channels of conv1 … conv4 at width 1; conv5 keeps conv4's."""
@@ -38,11 +39,11 @@ class ResNet27(StagedNetwork):
         stem = max(1, round(32 * width))
         c1, c2, c3, c4 = (max(1, round(c * width)) for c in CHANNELS)
         b2, b3, b4, b5 = BLOCKS[1:]
-        self.conv1 = nn.Sequential(Unit(3, stem, norm), Unit(stem, c1, norm), nn.MaxPool2d(2))
-        self.conv2 = nn.Sequential(*_blocks(b2, c1, norm), Unit(c1, c2, norm), nn.MaxPool2d(2))
-        self.conv3 = nn.Sequential(*_blocks(b3, c2, norm), Unit(c2, c3, norm), nn.MaxPool2d(2))
-        self.conv4 = nn.Sequential(*_blocks(b4, c3, norm), Unit(c3, c4, norm), nn.MaxPool2d(2))
-        self.conv5 = nn.Sequential(*_blocks(b5, c4, norm), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.conv1 = Chain(Unit(3, stem, norm), Unit(stem, c1, norm), nn.MaxPool2d(2))
+        self.conv2 = Chain(*_blocks(b2, c1, norm), Unit(c1, c2, norm), nn.MaxPool2d(2))
+        self.conv3 = Chain(*_blocks(b3, c2, norm), Unit(c2, c3, norm), nn.MaxPool2d(2))
+        self.conv4 = Chain(*_blocks(b4, c3, norm), Unit(c3, c4, norm), nn.MaxPool2d(2))
+        self.conv5 = Chain(*_blocks(b5, c4, norm), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = new_head(c4, labels, generator)
         self._initialise(generator)
         self.check_stages()
@@ -54,23 +55,10 @@ class ResNet27(StagedNetwork):
             if isinstance(module, Unit):
                 module.initialise(generator)
         for module in self.modules():
-            if isinstance(module, _Block):
+            if isinstance(module, Block):
                 last = module.second
                 (last.conv if last.norm is None else last.norm).weight.mul_(0.1)
 
 
-class _Block(nn.Module):
-    """Two units and an identity add."""
-
-    def __init__(self, channels: int, norm: Norm) -> None:
-        super().__init__()
-        self.first = Unit(channels, channels, norm)
-        self.second = Unit(channels, channels, norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.second(self.first(x), residual=x)
-        return y
-
-
-def _blocks(count: int, channels: int, norm: Norm) -> list[_Block]:
-    return [_Block(channels, norm) for _ in range(count)]
+def _blocks(count: int, channels: int, norm: Norm) -> list[Block]:
+    return [Block(channels, norm) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""The building block of ResNet-27."""
+"""The building blocks of ResNet-27."""
 
 import math
 from typing import Literal
@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrsearch_worker.networks.conv import Conv3x3
-from lrsearch_worker.networks.pointwise import normalised_prelu, prelu_
+from lrsearch_worker.networks.pointwise import prelu_
 
 Norm = Literal["none", "batch"]
 
@@ -30,7 +29,7 @@ class Unit(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
         super().__init__()
-        self.conv = Conv3x3(inputs, outputs, bias=norm == "none")
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none")
         self.norm = nn.BatchNorm2d(outputs) if norm == "batch" else None
         self.activation = nn.PReLU(outputs, init=SLOPE)
 
@@ -39,11 +38,12 @@ class Unit(nn.Module):
 
         `residual`, of the result's shape, is added to it.
         """
-        slope = self.activation.weight
-        if self.training or torch.is_grad_enabled():
-            return normalised_prelu(self.conv(x), self.norm, slope, residual)
-        weight, bias = self._folded()
-        return prelu_(F.conv2d(x, weight, bias, padding=1), slope, residual)
+        if not self.training and not torch.is_grad_enabled():
+            weight, bias = self._folded()
+            return prelu_(F.conv2d(x, weight, bias, padding=1), self.activation.weight, residual)
+        x = self.conv(x)
+        y: Tensor = self.activation(x if self.norm is None else self.norm(x))
+        return y if residual is None else residual + y
 
     def _folded(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the convolution that normalises as well."""
@@ -64,3 +64,17 @@ class Unit(nn.Module):
         self.conv.weight.normal_(0.0, deviation, generator=generator)
         if self.conv.bias is not None:
             self.conv.bias.zero_()
+
+
+class Block(nn.Module):
+    """Two units and an identity add."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.first = Unit(channels, channels, norm)
+        self.second = Unit(channels, channels, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps of shape `(images, channels, height, width)`, to others of the same shape."""
+        y: Tensor = self.second(self.first(x), residual=x)
+        return y
