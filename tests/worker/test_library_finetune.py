@@ -82,7 +82,7 @@ def test_a_winner_is_loaded_by_its_library_and_gives_the_same_answers(
 ) -> None:
     finetune = Finetune(task(three_animals_at_32, EFFICIENTNET), GRADUATED)
     numbers(finetune.epochs())
-    winner = finetune.checkpoint()
+    winner = finetune.result()
     own = timm.create_model("tf_efficientnet_lite0", num_classes=3)
     own.load_state_dict(safetensors.torch.load(winner), strict=True)
     loaded = weights.from_bytes(winner)
