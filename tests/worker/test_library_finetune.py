@@ -20,6 +20,7 @@ from lrsearch_worker.networks.build import build
 from lrsearch_worker.networks.staged import NetworkError
 from lrsearch_worker.task import LoadedTask
 from lrsearch_worker.weights import Weights, WeightsError
+from tests.worker.test_lockstep import assert_the_same, together
 
 RESNET = Torchvision(model="resnet18")
 EFFICIENTNET = Timm(model="tf_efficientnet_lite0")
@@ -27,6 +28,7 @@ NO_CHAIN = Timm(model="xcit_nano_12_p16_224")
 
 RECIPE = Recipe(epochs=2, batch_size=8, augmentation=Views(views=2))
 GRADUATED = StageRates(conv1=0.0, conv2=0.004, conv3=0.008, conv4=0.016, conv5=0.032, head=0.064)
+DEEPLY_FROZEN = StageRates(conv1=0.0, conv2=0.0, conv3=0.0, conv4=0.0, conv5=0.01, head=0.1)
 ONLY_HEAD = StageRates.of(0.0, 0.01)
 
 Run = tuple[list[tuple[float, ...]], dict[str, Tensor]]
@@ -48,19 +50,35 @@ def run(finetune: Finetune) -> Run:
 
 @pytest.mark.parametrize("rates", [GRADUATED, ONLY_HEAD])
 @pytest.mark.parametrize("architecture", [RESNET, EFFICIENTNET, NO_CHAIN])
-def test_the_same_trial_gives_the_same_numbers_stored_or_not(
+def test_stored_activations_change_nothing(
     three_animals_at_32: Images, architecture: Architecture, rates: StageRates
 ) -> None:
-    shared = task(three_animals_at_32, architecture)
-    first, first_weights = run(Finetune(shared, rates))
-    again, again_weights = run(Finetune(shared, rates))
-    assert first == again
-    assert all(torch.equal(t, again_weights[n]) for n, t in first_weights.items())
+    stored, stored_weights = run(Finetune(task(three_animals_at_32, architecture), rates))
     nothing_stored = task(three_animals_at_32, architecture, store_bytes=0)
     computed, computed_weights = run(Finetune(nothing_stored, rates))
-    for a, b in zip(first, computed, strict=True):
+    for a, b in zip(stored, computed, strict=True):
         assert a == pytest.approx(b, rel=1e-4)
-    torch.testing.assert_close(first_weights, computed_weights, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(stored_weights, computed_weights, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", [RESNET, EFFICIENTNET, NO_CHAIN])
+def test_a_trial_is_bitwise_the_same_with_companions_as_alone(
+    three_animals_at_32: Images, architecture: Architecture
+) -> None:
+    trials = [GRADUATED, DEEPLY_FROZEN, ONLY_HEAD]
+    alone = [together(task(three_animals_at_32, architecture), [rates])[0] for rates in trials]
+    assert_the_same(together(task(three_animals_at_32, architecture), trials), alone)
+
+
+@pytest.mark.parametrize("architecture", [RESNET, NO_CHAIN])
+def test_trials_share_the_tensors_of_frozen_stages_and_no_others(
+    three_animals_at_32: Images, architecture: Architecture
+) -> None:
+    shared = task(three_animals_at_32, architecture)
+    one, other = (dict(shared.network(2).named_parameters()) for _ in range(2))
+    network = shared.network()
+    for name, parameter in one.items():
+        assert (parameter is other[name]) == (network.stage_of(name) in ("conv1", "conv2"))
 
 
 @pytest.mark.parametrize("architecture", [RESNET, EFFICIENTNET, NO_CHAIN])
