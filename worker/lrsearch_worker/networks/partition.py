@@ -1,6 +1,6 @@
 """Where a network of any library is divided into five stages and a head."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
@@ -9,6 +9,8 @@ from torch import nn
 
 from lrsearch.contract.rates import INNER_STAGES, STAGES, Stage
 from lrsearch_worker.networks.steps import Graph, Run, Step, depth_of
+
+StepsOf = Callable[[Graph], list[Step]]
 
 _STAGES: Final = len(INNER_STAGES)
 
@@ -42,7 +44,7 @@ def partition(network: nn.Module, side: int) -> Partition:
     A new level begins with the layer that leaves at most half of the places (pixels, tokens). Of
     more than five levels, neighbours with the fewest layers together are joined; of fewer, the
     ones with the most layers are divided evenly. What stands between the last map and the head
-    belongs to conv5.
+    belongs to conv5. A network that is too short a chain is divided between any two operations.
 
     Args:
         network: Its forward takes normalised images; it is put into evaluation mode.
@@ -53,14 +55,13 @@ def partition(network: nn.Module, side: int) -> Partition:
             or does not end with a linear layer.
     """
     network.eval()
-    graph = _opened(network, torch.zeros(1, 3, side, side))
-    head = _head(network, graph)
-    steps, is_chain = graph.chain(), True
-    stages = _stages(steps)
-    if stages is None:
-        steps, is_chain = graph.pieces(), False
-        stages = _stages(steps)
-    if stages is None:
+    image = torch.zeros(1, 3, side, side)
+    for steps_of in (Graph.chain, Graph.pieces):
+        graph = _opened(network, image, steps_of)
+        head, steps = _head(network, graph), steps_of(graph)
+        if stages := _stages(steps):
+            break
+    else:
         raise ValueError(f"it has {len(steps)} layers; five stages and a head need at least 6")
     parts: dict[Stage, Part] = {}
     known: set[str] = set()
@@ -70,7 +71,7 @@ def partition(network: nn.Module, side: int) -> Partition:
         tensors = dict.fromkeys(n for n in graph.reads(start, end) if n not in known)
         known.update(modules, tensors)
         parts[stage] = Part(tuple(modules), tuple(tensors), graph.function(start, end))
-    return Partition(parts, is_chain, head, _owners(network, parts))
+    return Partition(parts, steps_of is Graph.chain, head, _owners(network, parts))
 
 
 def _owners(network: nn.Module, parts: dict[Stage, Part]) -> dict[str, Stage]:
@@ -90,30 +91,31 @@ def _tensors(module: nn.Module) -> list[str]:
     return [name for each in named for name, _ in each(remove_duplicate=False)]
 
 
-def _opened(network: nn.Module, image: torch.Tensor) -> Graph:
-    """The graph with as few submodules opened as the division into stages needs."""
+def _opened(network: nn.Module, image: torch.Tensor, steps_of: StepsOf) -> Graph:
+    """The graph with as few submodules opened as the division of its steps needs."""
     try:
         graph = Graph(network, frozenset([""]), image)
     except Exception as error:
         raise ValueError(f"its forward cannot be traced: {error}") from error
     opened, whole = frozenset([""]), set[str]()
-    while name := next((n for n in _coarse(network, graph) if n not in whole), None):
+    while name := next(
+        (n for n in _coarse(network, graph, steps_of(graph)) if n not in whole), None
+    ):
         try:
             finer = Graph(network, opened | {name}, image)
         except Exception:
             whole.add(name)  # it has code that cannot be traced
             continue
         inside = [n for step in finer.pieces() for n in step.layers if n.startswith(f"{name}.")]
-        if len(inside) == 1 or len(finer.chain()) > len(graph.chain()):
+        if len(inside) == 1 or len(steps_of(finer)) > len(steps_of(graph)):
             graph, opened = finer, opened | {name}
         else:
             whole.add(name)  # a block: what is in it does not run one after the other
     return graph
 
 
-def _coarse(network: nn.Module, graph: Graph) -> list[str]:
+def _coarse(network: nn.Module, graph: Graph, steps: Sequence[Step]) -> list[str]:
     """Submodules that one has to look into, the most urgent first."""
-    steps = graph.chain()
     if not isinstance(network.get_submodule(last := _last_layer(graph)), nn.Linear):
         return [last]
     levels = _joined(_levels(_body(steps)))
