@@ -70,6 +70,20 @@ def test_a_trial_is_bitwise_the_same_with_companions_as_alone(
     assert_the_same(together(task(three_animals_at_32, architecture), trials), alone)
 
 
+@pytest.mark.parametrize("architecture", [EFFICIENTNET, NO_CHAIN])
+def test_a_finetune_that_is_resumed_ends_as_if_undisturbed(
+    three_animals_at_32: Images, architecture: Architecture
+) -> None:
+    undisturbed = Finetune(task(three_animals_at_32, architecture), GRADUATED)
+    epochs = undisturbed.epochs()
+    next(epochs)
+    heir = Finetune(task(three_animals_at_32, architecture), GRADUATED)
+    heir.resume(undisturbed.state())
+    rest, resumed = run(heir)
+    assert rest == numbers(epochs)
+    assert all(torch.equal(t, resumed[n]) for n, t in undisturbed.weights().items())
+
+
 @pytest.mark.parametrize("architecture", [RESNET, NO_CHAIN])
 def test_trials_share_the_tensors_of_frozen_stages_and_no_others(
     three_animals_at_32: Images, architecture: Architecture
