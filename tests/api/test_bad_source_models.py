@@ -100,6 +100,21 @@ def test_a_checkpoint_must_say_what_network_it_fits(shared: Api, content: bytes,
             "checkpoint.lrsearch.architecture",
         ),
         (
+            {"architecture": {"network": "timm"}, "input_size": 32},
+            "checkpoint.lrsearch.architecture.timm.model",
+        ),
+        (
+            {"architecture": {"network": "timm", "model": "hf-hub:a/b"}, "input_size": 32},
+            "checkpoint.lrsearch.architecture.timm.model",
+        ),
+        (
+            {
+                "architecture": {"network": "torchvision", "model": "resnet18", "width": 1},
+                "input_size": 32,
+            },
+            "checkpoint.lrsearch.architecture.torchvision.width",
+        ),
+        (
             {"architecture": {"network": "resnet27"}, "input_size": 8},
             "checkpoint.lrsearch.input_size",
         ),
@@ -108,7 +123,16 @@ def test_a_checkpoint_must_say_what_network_it_fits(shared: Api, content: bytes,
             "checkpoint.lrsearch.std",
         ),
     ],
-    ids=["no json", "empty", "unknown network", "input size", "two channels"],
+    ids=[
+        "no json",
+        "empty",
+        "unknown network",
+        "no model",
+        "model elsewhere",
+        "width of another network",
+        "input size",
+        "two channels",
+    ],
 )
 def test_a_specification_that_is_wrong_is_told_field_by_field(
     shared: Api, spec: Json | str, field: str
@@ -116,6 +140,29 @@ def test_a_specification_that_is_wrong_is_told_field_by_field(
     refused = refusal(shared, checkpoint(spec))
     assert refused["code"] == "checkpoint_without_spec"
     assert refused["errors"][0]["field"].startswith(field)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "shown"),
+    [
+        ({"width": 0.25}, {"network": "resnet27", "width": 0.25, "norm": "batch"}),
+        (
+            {"network": "resnet27", "norm": "none"},
+            {"network": "resnet27", "width": 1.0, "norm": "none"},
+        ),
+        ({"network": "torchvision", "model": "resnet18"}, None),
+        ({"network": "timm", "model": "tf_efficientnet_lite0"}, None),
+    ],
+    ids=["no network named", "resnet27", "torchvision", "timm"],
+)
+def test_each_network_of_the_contract_is_taken(
+    shared: Api, architecture: Json, shown: Json | None
+) -> None:
+    content = checkpoint({"architecture": architecture, "input_size": 32})
+    name = f"taken-{next(_numbers)}"
+    assert shared.post("/v1/source-models", params={"name": name}, content=content).is_success
+    spec = shared.get(f"/v1/source-models/{name}").json()["spec"]
+    assert spec["architecture"] == (shown or architecture)
 
 
 def test_a_checkpoint_waits_for_a_workers_check(api: Api, submit: Callable[[Json], Json]) -> None:

@@ -29,6 +29,17 @@ def silhouettes(tmp_path_factory: pytest.TempPathFactory) -> Images:
 @pytest.fixture(scope="session")
 def three_animals(silhouettes: Images) -> Images:
     """20 silhouettes each of three animals."""
+    return _first_three_labels(silhouettes)
+
+
+@pytest.fixture(scope="session")
+def three_animals_at_32(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """The same at 32 pixels."""
+    store = ImageStore(tmp_path_factory.mktemp("store"))
+    return _first_three_labels(store.images(SILHOUETTES, fingerprint="0" * 64, side=32))
+
+
+def _first_three_labels(silhouettes: Images) -> Images:
     chosen = np.concatenate([np.flatnonzero(silhouettes.labels == i)[:20] for i in range(3)])
     return replace(
         silhouettes,

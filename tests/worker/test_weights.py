@@ -67,8 +67,9 @@ def test_a_bare_specification_is_a_source_of_random_weights() -> None:
             r"of another shape: conv1\.0\.conv\.weight \(2, 3, 5, 5\) instead of \(2, 3, 3, 3\)",
         ),
         ({"conv1.0.norm.bias": torch.full((2,), torch.nan)}, r"not finite: conv1\.0\.norm\.bias"),
-        ({"head.bias": None}, r"'head\.bias' is missing"),
-        ({"head.bias": torch.zeros(4)}, "4 outputs, but labels names 3"),
+        ({"head.bias": None}, r"missing: head\.bias"),
+        ({"head.weight": None}, r"'head\.weight' is missing"),
+        ({"head.weight": torch.zeros(4, 32)}, "4 outputs, but labels names 3"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_by_name(

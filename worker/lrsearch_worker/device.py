@@ -4,6 +4,7 @@ import os
 import platform
 import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -70,7 +71,11 @@ def describe(device: torch.device) -> Device:
 
 def versions() -> dict[str, str]:
     """Of what a trial's numbers may depend on."""
-    found = {name: version(name) for name in ("lrsearch", "torch", "numpy", "pillow")}
+    found = {
+        name: version(name) for name in ("lrsearch", "torch", "torchvision", "numpy", "pillow")
+    }
+    if find_spec("timm"):
+        found["timm"] = version("timm")
     if torch.version.cuda:
         found["cuda"] = torch.version.cuda
     return found | {"python": platform.python_version()}

@@ -74,8 +74,8 @@ class Finetune:
         self.rates = rates
         self.micro_batch = micro_batch
         self._clock = clock
-        self._prefix = rates.frozen_prefix
-        self._network = task.network(self._prefix)
+        self._prefix = task.shared_prefix(rates)
+        self._network = task.network(rates.frozen_prefix)
         self._epochs = 0
         self._steps = 0
         freeze(self._network, rates)

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from lrsearch.contract.rates import STAGES
+from lrsearch.contract.rates import STAGES, StageRates
 from lrsearch.contract.recipes import Recipe, Views
 from lrsearch.contract.sources import Card, SourceSpec
 from lrsearch_worker.activations import ActivationStore, Source
@@ -47,7 +47,8 @@ class LoadedTask:
         store_bytes: Memory for activations that several epochs or trials need.
 
     Raises:
-        ValueError: The images have another size or too few images for the splits.
+        ValueError: The images have another size, too few images for the splits, or a size that
+            the network cannot take.
         WeightsError: The weights do not fit their architecture.
     """
 
@@ -71,6 +72,7 @@ class LoadedTask:
             images.hashes, images.labels, recipe.splits, recipe.seed, images_per_label
         )
         network = source_network(source, len(images.label_names), recipe.seed)
+        network.check_input(side)
         self._network = self._placed(network)
         self._store = ActivationStore(self._network, store_bytes, inference_batch(side))
         self._store_bytes = store_bytes
@@ -96,14 +98,19 @@ class LoadedTask:
         """A network to finetune: the source with a new head, on the device.
 
         The head depends on the recipe's seed alone, so that all trials start from the same. The
-        first `frozen_prefix` stages are the source's own, which nobody may change; the others are
-        copies.
+        tensors of the first `frozen_prefix` stages are the source's own, which nobody may change;
+        all others are copies.
         """
         frozen = [self._network.stage(stage) for stage in STAGES[:frozen_prefix]]
-        network = copy.deepcopy(self._network, {id(stage): stage for stage in frozen})
+        tensors = [t for stage in frozen for t in (*stage.parameters(), *stage.buffers())]
+        network = copy.deepcopy(self._network, {id(tensor): tensor for tensor in tensors})
         for stage in STAGES[frozen_prefix:]:
             network.stage(stage).requires_grad_(True)
         return network
+
+    def shared_prefix(self, rates: StageRates) -> int:
+        """How many frozen stages from the input on need not be run by each trial."""
+        return rates.frozen_prefix if self._network.shares_prefix else 0
 
     def training_batches(self, epoch: int, prefix: int) -> Iterator[Batch]:
         """What enters stage `prefix` in `epoch` (from 0), where the stages before are frozen."""

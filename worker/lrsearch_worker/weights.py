@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lrsearch.contract.sources import METADATA_KEY, SourceSpec
 from lrsearch_worker.networks.build import build
-from lrsearch_worker.networks.staged import StagedNetwork
+from lrsearch_worker.networks.staged import NetworkError, StagedNetwork
 
 
 class WeightsError(ValueError):
@@ -127,13 +127,19 @@ def complete_network(weights: Weights) -> StagedNetwork:
     Raises:
         WeightsError: The weights do not fit their architecture.
     """
-    bias = weights.tensors.get("head.bias")
-    if bias is None or bias.ndim != 1 or len(bias) == 0:
-        raise WeightsError("'head.bias' is missing or no vector; it tells the number of labels")
-    labels = weights.spec.labels
-    if labels is not None and len(labels) != len(bias):
-        raise WeightsError(f"the head has {len(bias)} outputs, but labels names {len(labels)}")
-    network = build(weights.spec.architecture, len(bias), seed=0)
+    spec = weights.spec
+    try:
+        network = build(spec.architecture, 1, seed=0)
+        network.check_input(spec.input_size)
+    except NetworkError as error:
+        raise WeightsError(str(error)) from error
+    name = f"{network.head_name}.weight"
+    head = weights.tensors.get(name)
+    if head is None or head.ndim != 2 or len(head) == 0:
+        raise WeightsError(f"'{name}' is missing or no matrix; it tells the number of labels")
+    if spec.labels is not None and len(spec.labels) != len(head):
+        raise WeightsError(f"the head has {len(head)} outputs, but labels names {len(spec.labels)}")
+    network.replace_head(len(head), torch.Generator())
     load_into(network, weights.tensors)
     return network
 

@@ -181,7 +181,7 @@ def source_models_table(models: Iterable[SourceModel]) -> Table:
         table.add_row(
             model.name,
             state(model.state),
-            spec.architecture.network,
+            spec.architecture.name,
             f"{spec.input_size} px",
             size(model.weights_bytes) if model.weights_sha256 else "random",
             percent(spec.card.top1) if spec.card.top1 is not None else "",

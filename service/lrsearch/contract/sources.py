@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from lrsearch.contract.base import Accuracy, Contract, Identifier, Name, Sha256
 
@@ -13,6 +13,9 @@ Channels = tuple[
     Annotated[float, Field(allow_inf_nan=False)],
 ]
 """One number for each of red, green and blue."""
+
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,99}$")]
+"""What a library calls a network: small letters, digits and `_`, without any tag of weights."""
 
 METADATA_KEY = "lrsearch"
 """Key of a safetensors file's metadata under which `SourceSpec` stands, as JSON."""
@@ -32,9 +35,45 @@ class ResNet27(Contract):
         default="batch", description="Normalisation after each convolution; Caffe's original: none."
     )
 
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.network
 
-Architecture = ResNet27
-"""The networks that a worker can build."""
+
+class Torchvision(Contract):
+    """A classifier of torchvision; its weights have the names that they have there."""
+
+    network: Literal["torchvision"] = "torchvision"
+    model: ModelName = Field(description="Its name in `torchvision.models`, such as `resnet18`.")
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.network}:{self.model}"
+
+
+class Timm(Contract):
+    """A classifier of timm; its weights have the names that they have there."""
+
+    network: Literal["timm"] = "timm"
+    model: ModelName = Field(description="Its name in timm, such as `tf_efficientnet_lite0`.")
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.network}:{self.model}"
+
+
+def _resnet27_by_default(value: object) -> object:
+    return {"network": "resnet27"} | value if isinstance(value, dict) else value
+
+
+Architecture = Annotated[
+    Annotated[ResNet27 | Torchvision | Timm, Field(discriminator="network")],
+    BeforeValidator(_resnet27_by_default),
+]
+"""The networks that a worker can build; one that names no `network` is a ResNet-27."""
 
 
 class Card(Contract):

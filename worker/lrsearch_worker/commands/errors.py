@@ -28,5 +28,6 @@ def _sentences(error: Exception) -> list[str]:
         return [str(error)]
     return [
         f"{'.'.join(map(str, it['loc']))}: {it['msg'].removeprefix('Value error, ')}"
+        + (f"; it is {it['input']!r}" if isinstance(it["input"], str | int | float) else "")
         for it in error.errors()
     ]

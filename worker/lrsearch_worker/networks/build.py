@@ -2,7 +2,9 @@
 
 import torch
 
+from lrsearch.contract import sources
 from lrsearch.contract.sources import Architecture
+from lrsearch_worker.networks.library import library_network
 from lrsearch_worker.networks.resnet27 import ResNet27
 from lrsearch_worker.networks.staged import StagedNetwork
 
@@ -16,7 +18,10 @@ def build(architecture: Architecture, labels: int, seed: int) -> StagedNetwork:
         seed: Of the initialisation; the same seed gives the same weights on every machine.
 
     Raises:
+        NetworkError: There is no such network here, or it cannot be divided into stages.
         ValueError: `labels` is not positive.
     """
+    if not isinstance(architecture, sources.ResNet27):
+        return library_network(architecture, labels, seed)
     generator = torch.Generator().manual_seed(seed)
     return ResNet27(architecture.width, architecture.norm, labels, generator)
