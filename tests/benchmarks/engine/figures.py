@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -43,16 +43,42 @@ def speed(runs: Runs, images: int) -> Figures:
             "processes": [r.wall_seconds for r in runs.processes],
             "one_process": [r.wall_seconds for r in runs.one_process],
         },
+        "others_share": max(r.others_share for rounds in runs for r in rounds),
         "speedup": {name: found[name] / ours for name in found if name != "engine"},
         "images_per_second": {name: images / seconds for name, seconds in found.items()},
     }
 
 
-def one_plain_seconds(rounds: Iterable[Run]) -> float:
-    """One finetune of the script in one process, process start aside; the baseline is none."""
-    return median(
+def head_only(engine: Iterable[Run], script: Iterable[Run]) -> Figures:
+    """The baseline on stored features, against the script's in one process, process start aside.
+
+    `from_images` is what a job pays for it: its images are decoded once for all trials, and the
+    features are computed in it.
+    """
+    plain = median(run.trials[BASELINE]["seconds"] for run in script)
+    reports = [run.reports[0] for run in engine]
+    ours = {
+        "from_archive": median(r["seconds"] for r in reports),
+        "from_images": median(r["seconds"] - r["decode_seconds"] for r in reports),
+        "from_stored_features": median(
+            sum(epoch["seconds"] for epoch in r["trials"][BASELINE]["curve"]) for r in reports
+        ),
+    }
+    return {
+        "seconds": ours | {"one_process": plain},
+        "speedup": {name: plain / seconds for name, seconds in ours.items()},
+    }
+
+
+def exhaustive(engine_seconds: float, rounds: Iterable[Run]) -> Figures:
+    """The engine's whole search against one finetune of the script, process start aside."""
+    plain: float = median(
         trial["seconds"] for run in rounds for name, trial in run.trials.items() if name != BASELINE
     )
+    return {
+        "exhaustive_vs_one_plain": engine_seconds / plain,
+        "one_plain_seconds": plain,
+    }
 
 
 def curves(engine: Run, script: Run) -> Figures:
@@ -94,18 +120,19 @@ def memory(together: Iterable[Run], alone: Run) -> Figures:
     }
 
 
-def where_time_goes(watched: Run, threads: int, script: Run, work: Work, rate: float) -> Figures:
-    """Seconds by phase: the engine's (its threads' mean), the script's, and the floor's."""
-    plain: Counter[str] = Counter()
-    for trial in script.trials.values():
-        plain.update(trial["phases"])
-    phases: Mapping[str, float] = watched.reports[0]["phases"]
-    return {
-        "engine": {phase: seconds / threads for phase, seconds in phases.items()},
-        "engine_wall_seconds": watched.reports[0]["seconds"],
-        "one_process": dict(plain),
-        "floor": {phase: done / rate for phase, done in work._asdict().items()},
-    }
+def engine_phases(watched: Run, threads: int) -> Figures:
+    """Wall seconds by phase, the mean of the engine's threads."""
+    (report,) = watched.reports
+    seconds = {phase: spent / threads for phase, spent in report["phases"].items()}
+    return {"seconds": seconds, "wall_seconds": report["seconds"]}
+
+
+def script_phases(run: Run) -> Figures:
+    """Wall seconds by phase, of all the trials in one process."""
+    seconds: Counter[str] = Counter()
+    for trial in run.trials.values():
+        seconds.update(trial["phases"])
+    return {"seconds": dict(seconds), "wall_seconds": run.reports[0]["seconds"]}
 
 
 def floor(work: Work, without_padding: Work, rates: Sequence[Rate], seconds: float) -> Figures:
@@ -123,7 +150,8 @@ def floor(work: Work, without_padding: Work, rates: Sequence[Rate], seconds: flo
 
 
 def _engine_seconds(runs: Iterable[Run]) -> float:
-    return median(run.reports[0]["seconds"] for run in runs)
+    seconds: float = median(run.reports[0]["seconds"] for run in runs)
+    return seconds
 
 
 def _wall(runs: Iterable[Run]) -> float:

@@ -1,7 +1,7 @@
 """All the runs of the benchmark, in turns, and the object that it prints."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
@@ -12,10 +12,10 @@ import torch
 
 from lrsearch.contract.recipes import Recipe
 from lrsearch_worker.device import describe, versions
-from tests.benchmarks.engine import figures
+from tests.benchmarks.engine import figures, runs
 from tests.benchmarks.engine.figures import Figures, Runs
 from tests.benchmarks.engine.floor import count_work, measure_rate
-from tests.benchmarks.engine.runs import CORES, Run, Settings, engine, one_process, processes
+from tests.benchmarks.engine.runs import CORES, WATCH, Run, Settings
 from tests.benchmarks.engine.search import Say, best_settings
 from tests.benchmarks.engine.task import (
     BASELINE,
@@ -75,63 +75,85 @@ def measure(plan: Plan, rows: Path, say: Say) -> Figures:
     apart = together = _QUICK
     if not plan.quick:
         apart, together = best_settings(plan.folder, plan.recipe.epochs, say)
+    turns = _Turns(plan, apart, together, rows, say)
 
-    def ours(trials: Sequence[str], *options: str) -> Run:
-        return engine(plan.folder, trials, plan.cores, *options)
-
-    def take(what: str, run: Callable[[], Run], into: list[Run]) -> None:
-        done = run()
-        into.append(done)
-        with rows.open("a") as file:
-            row = {"what": what, "round": len(into), **done._asdict()}
-            file.write(json.dumps(row) + "\n")
-        say(f"{what}, round {len(into)}: {done.wall_seconds:.1f} s")
-
-    def in_turns(part: Part, trials: Sequence[str], *, with_processes: bool = False) -> Runs:
-        runs = Runs([], [], [])
-        for _ in range(plan.rounds if part in plan.parts else 0):
-            take(f"{part}: engine", lambda: ours(trials), runs.engine)
-            if with_processes:
-                take(
-                    f"{part}: processes",
-                    lambda: processes(plan.folder, trials, apart),
-                    runs.processes,
-                )
-            take(
-                f"{part}: one process",
-                lambda: one_process(plan.folder, trials, together),
-                runs.one_process,
-            )
-        return runs
-
-    graduated = in_turns(Part.GRADUATED, plan.graduated, with_processes=True)
-    shared = in_turns(Part.SHARED_PREFIX, plan.shared_prefix)
-    head = in_turns(Part.HEAD_ONLY, [BASELINE])
     found: Figures = {}
-    if graduated.engine:
-        once: list[Run] = []
-        take("one trial: engine", lambda: ours(plan.graduated[-1:]), once)
-        take("watched: engine", lambda: ours(plan.graduated, "--phases"), once)
+    one_process: list[Run] = []
+    if Part.GRADUATED in plan.parts:
+        rounds = turns.take(Part.GRADUATED, plan.graduated, ("engine", "processes", "one_process"))
+        one_process = rounds.one_process
+        alone = turns.engine("one trial", plan.graduated[-1:])
+        watched = rounds.engine[0] if plan.quick else turns.engine("watched", plan.graduated, WATCH)
         rates.append(measure_rate(task, plan.cores))
-        alone, watched = once
+        best = max(rates).per_second
         chosen = [trial_rates()[name] for name in plan.graduated]
         work, bare = (count_work(task, chosen, padding=padding) for padding in (True, False))
-        found["graduated"] = figures.speed(graduated, images * len(chosen))
-        found["memory"] = figures.memory(graduated.engine, alone)
-        found["curves"] = figures.curves(graduated.engine[0], graduated.one_process[0])
+        found["graduated"] = figures.speed(rounds, images * len(chosen))
         seconds = found["graduated"]["seconds"]["engine"]
+        found |= figures.exhaustive(seconds, one_process)
+        found["memory"] = figures.memory(rounds.engine, alone)
+        found["curves"] = figures.curves(rounds.engine[0], one_process[0])
         found["floor"] = figures.floor(work, bare, rates, seconds)
-        found["where_time_goes"] = figures.where_time_goes(
-            watched, plan.cores, graduated.one_process[0], work, max(rates).per_second
-        )
-        plain = figures.one_plain_seconds(graduated.one_process)
-        found["one_finetune_of_one_process_seconds"] = plain
-        found["exhaustive_vs_one_plain"] = seconds / plain
-    if shared.engine:
-        found["shared_prefix"] = figures.speed(shared, images * len(plan.shared_prefix))
-    if head.engine:
-        found["head_only"] = figures.speed(head, images)
+        found["where_time_goes"] = {
+            "engine": figures.engine_phases(watched, plan.cores),
+            "one_process": figures.script_phases(one_process[0]),
+            "floor": {phase: done / best for phase, done in work._asdict().items()},
+        }
+    if Part.SHARED_PREFIX in plan.parts:
+        rounds = turns.take(Part.SHARED_PREFIX, plan.shared_prefix, ("engine", "one_process"))
+        found["shared_prefix"] = figures.speed(rounds, images * len(plan.shared_prefix))
+    if Part.HEAD_ONLY in plan.parts:
+        script = Part.GRADUATED not in plan.parts  # else its baselines have been timed there
+        ways = ("engine", "one_process") if script else ("engine",)
+        heads = turns.take(Part.HEAD_ONLY, [BASELINE], ways)
+        found["head_only"] = figures.head_only(heads.engine, heads.one_process or one_process)
     return _headline(found) | found | _circumstances(plan, apart, together)
+
+
+class _Turns:
+    """Runs by engine and script in turns, so that what changes on the machine meets both."""
+
+    def __init__(
+        self, plan: Plan, apart: Settings, together: Settings, rows: Path, say: Say
+    ) -> None:
+        self._plan = plan
+        self._apart = apart
+        self._together = together
+        self._rows = rows
+        self._say = say
+
+    def take(self, part: Part, trials: Sequence[str], ways: Sequence[str]) -> Runs:
+        """All rounds of a part."""
+        rounds = Runs([], [], [])
+        for number in range(1, self._plan.rounds + 1):
+            for way in ways:
+                what = f"{part}, round {number}"
+                getattr(rounds, way).append(getattr(self, way)(what, trials))
+        return rounds
+
+    def engine(self, what: str, trials: Sequence[str], *options: str) -> Run:
+        """The trials by the engine."""
+        if self._plan.quick:
+            options = (*options, WATCH)
+        run = runs.engine(self._plan.folder, trials, self._plan.cores, *options)
+        return self._noted(f"{what}: engine", run)
+
+    def processes(self, what: str, trials: Sequence[str]) -> Run:
+        """The trials by the script, each in a process of its own."""
+        run = runs.processes(self._plan.folder, trials, self._apart)
+        return self._noted(f"{what}: processes", run)
+
+    def one_process(self, what: str, trials: Sequence[str]) -> Run:
+        """The trials by the script, in one process."""
+        run = runs.one_process(self._plan.folder, trials, self._together)
+        return self._noted(f"{what}: one process", run)
+
+    def _noted(self, what: str, run: Run) -> Run:
+        with self._rows.open("a") as file:
+            file.write(json.dumps({"what": what, **run._asdict()}) + "\n")
+        busy = f"others kept {run.others_share:.0%} of the cores busy"
+        self._say(f"{what}: {run.wall_seconds:.1f} s ({busy})")
+        return run
 
 
 def _headline(found: Figures) -> Figures:
@@ -146,9 +168,9 @@ def _headline(found: Figures) -> Figures:
     return {
         "speedup_vs_processes": at("graduated", "speedup", "processes"),
         "speedup_vs_one_process": at("graduated", "speedup", "one_process"),
-        "exhaustive_vs_one_plain": at("exhaustive_vs_one_plain"),
+        "exhaustive_vs_one_plain": found.get("exhaustive_vs_one_plain"),
         "shared_prefix_speedup": at("shared_prefix", "speedup", "one_process"),
-        "head_only_speedup": at("head_only", "speedup", "one_process"),
+        "head_only_speedup": at("head_only", "speedup", "from_images"),
         "peak_memory_ratio": at("memory", "ratio_above_idle"),
         "val_top1_max_abs_diff": at("curves", "val_top1_max_abs_diff"),
         "engine_over_floor": at("floor", "engine_over_floor"),

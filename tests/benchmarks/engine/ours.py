@@ -9,9 +9,9 @@ evaluation, memory, and the curve of each trial.
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,10 @@ def main() -> None:
 
     warm_up(torch.device("cpu"))
     idle = peak_bytes()
-    with watched() if options.phases else nullcontext({}) as phases:
+    watch: AbstractContextManager[Mapping[str, float]] = nullcontext({})
+    if options.phases:
+        watch = watched()
+    with watch as phases:
         started = time.perf_counter()
         task = load_task(options.folder, recipe, settings["images_per_label"])
         loaded = time.perf_counter()

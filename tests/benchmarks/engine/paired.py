@@ -4,6 +4,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -63,7 +64,7 @@ def summarise(rows: list[Row]) -> Row:
         "seeds": len(rows),
         "mean_of_scales": _compared(rows, lambda top1: mean(top1[name] for name in GRADUATED)),
         "best_of_trials": _compared(rows, lambda top1: max(top1.values())),
-        "trials": {name: _compared(rows, lambda top1, n=name: top1[n]) for name in TRIALS},
+        "trials": {name: _compared(rows, itemgetter(name)) for name in TRIALS},
         "diverged": {
             side: sum(value is None for row in rows for value in row[side].values())
             for side in ("engine", "script")

@@ -50,7 +50,7 @@ def watched() -> Iterator[Counter[str]]:
         done.set()
         watcher.join()
         each = (time.perf_counter() - started) / max(1, looks.pop("looks"))
-        seconds.update({phase: looks[phase] * each for phase in PHASES})  # type: ignore[call-overload]
+        seconds.update({phase: looks[phase] * each for phase in PHASES})
 
 
 def _watch(looks: Counter[str], done: threading.Event) -> None:

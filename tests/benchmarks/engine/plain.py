@@ -26,6 +26,8 @@ from torch.utils.data import DataLoader, Sampler
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+Loader = DataLoader[tuple[Tensor, Tensor]]
+
 STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5", "head")
 
 
@@ -61,7 +63,7 @@ class Batches(Sampler[list[int]]):
         return iter(self.order[self.epoch])
 
 
-def loaders(folder: Path, task: dict[str, Any], workers: int) -> tuple[DataLoader, DataLoader]:
+def loaders(folder: Path, task: dict[str, Any], workers: int) -> tuple[Loader, Loader]:
     side = task["recipe"]["input_size"]
     transform = transforms.Compose(
         [
@@ -70,7 +72,7 @@ def loaders(folder: Path, task: dict[str, Any], workers: int) -> tuple[DataLoade
             transforms.Normalize(task["mean"], task["std"]),
         ]
     )
-    options = {"num_workers": workers, "persistent_workers": workers > 0}
+    options: dict[str, Any] = {"num_workers": workers, "persistent_workers": workers > 0}
     train = ImageFolder(str(folder / "train"), transform)
     validation = ImageFolder(str(folder / "validation"), transform)
     return (
@@ -83,8 +85,8 @@ def finetune(
     options: argparse.Namespace,
     task: dict[str, Any],
     rates: dict[str, float],
-    train: DataLoader,
-    validation: DataLoader,
+    train: Loader,
+    validation: Loader,
 ) -> dict[str, Any]:
     started = time.perf_counter()
     recipe = task["recipe"]
@@ -112,6 +114,7 @@ def finetune(
         epoch_started = time.perf_counter()
         for stage in STAGES:
             network.get_submodule(stage).train(rates[stage] > 0)
+        assert isinstance(train.batch_sampler, Batches)
         train.batch_sampler.epoch = epoch
         total, count = torch.zeros(()), 0
         lap = time.perf_counter()
@@ -120,7 +123,7 @@ def finetune(
             optimiser.zero_grad(set_to_none=True)
             loss = F.cross_entropy(network(images.contiguous(memory_format=layout)), labels)
             lap = add_lap(phases, "forward", lap)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             lap = add_lap(phases, "backward", lap)
             optimiser.step()
             total += loss.detach() * len(labels)
@@ -143,7 +146,7 @@ def finetune(
 
 @torch.inference_mode()
 def evaluate(
-    network: nn.Module, loader: DataLoader, layout: torch.memory_format
+    network: nn.Module, loader: Loader, layout: torch.memory_format
 ) -> tuple[float, float]:
     network.eval()
     loss, right, count = 0.0, 0, 0
@@ -187,7 +190,9 @@ class ResNet27(nn.Module):
         self.head = nn.Linear(c4, labels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.conv5(self.conv4(self.conv3(self.conv2(self.conv1(x))))))
+        for stage in STAGES:
+            x = self.get_submodule(stage)(x)
+        return x
 
 
 class Unit(nn.Module):
@@ -198,7 +203,8 @@ class Unit(nn.Module):
         self.activation = nn.PReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.norm(self.conv(x)))
+        activated: Tensor = self.activation(self.norm(self.conv(x)))
+        return activated
 
 
 class Block(nn.Module):
@@ -208,7 +214,8 @@ class Block(nn.Module):
         self.second = Unit(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(self.first(x))
+        branch: Tensor = self.second(self.first(x))
+        return x + branch
 
 
 if __name__ == "__main__":
