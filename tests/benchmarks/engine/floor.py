@@ -83,7 +83,7 @@ def _stage_work(network: StagedNetwork, stage: int, side: int, padding: bool) ->
     network.eval()
     layers = network.stage(STAGES[stage]).modules()
     hooks = [layer.register_forward_hook(note) for layer in layers]
-    with torch.no_grad():
+    with torch.enable_grad():  # else normalisation is folded, and a layer is no call of its own
         network.run(torch.zeros(1, 3, side, side), 0, stage + 1)
     for hook in hooks:
         hook.remove()
@@ -111,7 +111,7 @@ def _shapes(task: LoadedTask) -> set[tuple[int, int, int]]:
 
     network = task.network().eval()
     hooks = [module.register_forward_hook(note) for module in network.modules()]
-    with torch.no_grad():
+    with torch.enable_grad():  # see above
         network(torch.zeros(1, 3, task.images.side, task.images.side))
     for hook in hooks:
         hook.remove()

@@ -9,8 +9,7 @@ evaluation, memory, and the curve of each trial.
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch_worker.device import warm_up
 from lrsearch_worker.finetune import DivergedError, Finetune
+from lrsearch_worker.lockstep import side_by_side
+from lrsearch_worker.shares import Shares
 from lrsearch_worker.task import LoadedTask
 from tests.benchmarks.engine.memory import peak_bytes
 from tests.benchmarks.engine.phases import watched
@@ -66,21 +67,23 @@ def main() -> None:
 def run_trials(
     task: LoadedTask, rates: Sequence[StageRates], threads: int
 ) -> list[list[EpochMetrics]]:
-    """Finetune at each of `rates`; the curves, which end early where a trial diverges."""
+    """Finetune at each of `rates`, side by side; the curves, which end where a trial diverges."""
     torch.set_num_threads(1)
-    labels = len(task.images.label_names)
-    for prefix in {r.frozen_prefix for r in rates}:  # or every thread would compute them
-        next(task.training_batches(0, prefix))
-        task.score(lambda x: torch.zeros(len(x), labels), "validation", prefix)
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda r: _run(task, r), rates))
+    shares = Shares(len(rates))
+    runs = [_steps(task, each, shares.clock(i)) for i, each in enumerate(rates)]
+    curves = dict(side_by_side(runs, threads, shares))
+    return [curves[i] for i in range(len(rates))]
 
 
-def _run(task: LoadedTask, rates: StageRates) -> list[EpochMetrics]:
+def _steps(
+    task: LoadedTask, rates: StageRates, clock: Callable[[], float]
+) -> Generator[None, None, list[EpochMetrics]]:
     curve = []
     try:
-        for metrics in Finetune(task, rates).epochs():
-            curve.append(metrics)  # noqa: PERF402 - what came before a divergence stays
+        for metrics in Finetune(task, rates, clock=clock).steps():
+            if metrics is not None:
+                curve.append(metrics)
+            yield
     except DivergedError:
         pass
     return curve

@@ -22,14 +22,18 @@ PHASES: Final = ("data", "prefix", "forward", "backward", "optimiser", "evaluati
 _MARKS: Final = (
     # The first of these that is anywhere on a thread's stack tells its phase.
     ("data", ("data/decode.py", "data/images.py", "data/splits.py", "data/augment.py")),
-    ("prefix", ("lrsearch_worker/activations.py",)),
+    ("prefix", ("lrsearch_worker/activations.py", "lrsearch_worker/recent.py")),
     ("evaluation", ("lrsearch_worker/metrics.py",)),
     ("backward", ("torch/autograd/__init__.py", "torch/_tensor.py:backward")),
-    ("optimiser", ("torch/optim/",)),
+    ("optimiser", ("torch/optim/", "lrsearch_worker/optimiser.py")),
     ("data", ("lrsearch_worker/data/",)),
     ("forward", ("lrsearch_worker/networks/", "torch/nn/")),
 )
-_WAITING: Final = ("threading.py", "concurrent/futures/thread.py", "queue.py")
+_WAITING: Final = (
+    "/threading.py:",
+    "/concurrent/futures/thread.py:",
+    "lrsearch_worker/lockstep.py:side_by_side",
+)
 
 
 @contextmanager
@@ -65,7 +69,7 @@ def _watch(looks: Counter[str], done: threading.Event) -> None:
 def _phase(frame: FrameType) -> str | None:
     """What a thread is at; `None` if it waits."""
     top = _place(frame)
-    if any(top.startswith(waiting) or f"/{waiting}" in top for waiting in _WAITING):
+    if any(waiting in top for waiting in _WAITING):
         return None
     places = []
     walker: FrameType | None = frame

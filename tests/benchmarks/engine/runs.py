@@ -1,7 +1,6 @@
 """Runs of engine and script, each in processes of its own, and what they report."""
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -12,8 +11,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import psutil
+import torch
 
-CORES: Final = os.cpu_count() or 1
+from lrsearch_worker.device import threads_for
+
+CORES: Final = threads_for(torch.device("cpu"), None)
 
 WATCH: Final = "--phases"
 """Option of the engine's process: also report where the time goes."""
