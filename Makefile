@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Tests run side by side, one thread each: torch would otherwise fight itself for the cores.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 
-.PHONY: demo up test lint test-compose clean
+.PHONY: demo up test lint test-compose bench-engine clean
 
 demo: $(INSTALLED)  ## One real job from submission to the finetuned model, in about two minutes
 	$(BIN)/lrsearch demo --out out/demo
@@ -21,6 +21,9 @@ lint: $(INSTALLED)  ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-engine: $(INSTALLED)  ## The finetune engine against a plain PyTorch script; BENCH="--size …" for options
+	$(BIN)/python -m tests.benchmarks.engine measure $(BENCH)
 
 test-compose:  ## The deployed set-up, built and run by Docker
 	docker/smoke.sh

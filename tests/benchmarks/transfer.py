@@ -13,7 +13,8 @@ from typing import Annotated, NamedTuple
 import torch
 import typer
 
-from lrsearch.contract.rates import INNER_STAGES, StageRates
+from lrsearch.contract.protocols import PAPER_SCALES, Graduated
+from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe, Splits
 from lrsearch.contract.sources import SourceSpec
 from lrsearch_worker.data.images import Images, ImageStore
@@ -21,10 +22,6 @@ from lrsearch_worker.finetune import DivergedError, Finetune
 from lrsearch_worker.task import LoadedTask
 from lrsearch_worker.weights import Weights, load
 
-_BASE_RATE = 0.001
-_MULTIPLIERS = (0, 1, 2, 4, 8)
-_HEAD_MULTIPLIER = 16
-_SCALES = (0.25, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10)
 _BASELINE = StageRates.of(inner=0.0, head=0.01)
 _UNIFORM_RATES = (0.003, 0.01, 0.03, 0.1)
 
@@ -76,15 +73,10 @@ def _uniform(task: LoadedTask) -> list[Trial]:
 
 
 def _graduated(task: LoadedTask) -> list[Trial]:
-    trials = []
-    for scale in _SCALES:
-        inner = {
-            stage: _BASE_RATE * multiplier * scale
-            for stage, multiplier in zip(INNER_STAGES, _MULTIPLIERS, strict=True)
-        }
-        rates = StageRates(**inner, head=_BASE_RATE * _HEAD_MULTIPLIER * scale)
-        trials.append(_trial(task, f"scale {scale:g}", rates))
-    return trials
+    protocol = Graduated()
+    return [
+        _trial(task, f"scale {scale:g}", protocol.rates({"scale": scale})) for scale in PAPER_SCALES
+    ]
 
 
 def _best(trials: list[Trial]) -> Trial:

@@ -1,0 +1,1 @@
+"""What the finetune engine is worth: against a plain PyTorch script, and against the machine."""
