@@ -81,6 +81,17 @@ def test_the_worker_names_neither_database_nor_server() -> None:
     assert wrong == set()
 
 
+def test_the_engine_knows_neither_leases_nor_http() -> None:
+    outside = ("httpx", *(f"lrsearch_worker.{m}" for m in ("heart", "leases", "loop", "service")))
+    wrong = {
+        (module, imported)
+        for part in ("engine", "networks", "data")
+        for module, imported in _imports(WORKER / part)
+        if any(_is_below(imported, name) for name in outside)
+    }
+    assert wrong == set()
+
+
 @pytest.mark.parametrize("package", sorted(TORCH_AND_WORKER))
 def test_the_service_never_imports(package: str) -> None:
     wrong = {(module, name) for module, name in _imports(SERVICE) if _is_below(name, package)}

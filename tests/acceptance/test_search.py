@@ -22,7 +22,7 @@ from lrsearch.embedded import Embedded
 from lrsearch.outbox import drain_outbox
 from lrsearch.search.ledger import Ledger
 from lrsearch_worker.data.images import ImageStore
-from lrsearch_worker.task import LoadedTask
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.weights import load
 from tests.acceptance.conftest import StartWorker
 

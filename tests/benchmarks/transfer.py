@@ -18,8 +18,8 @@ from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe, Splits
 from lrsearch.contract.sources import SourceSpec
 from lrsearch_worker.data.images import Images, ImageStore
-from lrsearch_worker.finetune import DivergedError, Finetune
-from lrsearch_worker.task import LoadedTask
+from lrsearch_worker.engine.finetune import DivergedError, Finetune
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.weights import Weights, load
 
 _BASELINE = StageRates.of(inner=0.0, head=0.01)

@@ -13,17 +13,17 @@ from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import NoAugmentation, Recipe, Views
 from lrsearch.contract.sources import ResNet27, SourceSpec
 from lrsearch.contract.trials import EpochMetrics
-from lrsearch_worker.checkpoints import (
+from lrsearch_worker.data.images import Images
+from lrsearch_worker.engine.checkpoints import (
     CheckpointError,
     Progress,
     TrainingState,
     from_bytes,
     to_bytes,
 )
-from lrsearch_worker.data.images import Images
-from lrsearch_worker.finetune import DivergedError, Finetune
+from lrsearch_worker.engine.finetune import DivergedError, Finetune
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.networks.build import build
-from lrsearch_worker.task import LoadedTask
 from lrsearch_worker.weights import Weights
 
 EPOCHS = 3

@@ -11,11 +11,11 @@ from lrsearch.contract.recipes import NoAugmentation, Recipe, Splits, Views
 from lrsearch.contract.sources import Card, ResNet27, SourceSpec
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch_worker import weights
-from lrsearch_worker.activations import ActivationStore
 from lrsearch_worker.data.images import Images
-from lrsearch_worker.finetune import DivergedError, Finetune, TooLittleMemoryError
+from lrsearch_worker.engine.activations import ActivationStore
+from lrsearch_worker.engine.finetune import DivergedError, Finetune, TooLittleMemoryError
+from lrsearch_worker.engine.task import LoadedTask, input_size
 from lrsearch_worker.networks.build import build
-from lrsearch_worker.task import LoadedTask, input_size
 from lrsearch_worker.weights import Weights, WeightsError
 
 RECIPE = Recipe(epochs=3, batch_size=8)

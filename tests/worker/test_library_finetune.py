@@ -15,10 +15,10 @@ from lrsearch.contract.sources import Architecture, SourceSpec, Timm, Torchvisio
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch_worker import weights
 from lrsearch_worker.data.images import Images
-from lrsearch_worker.finetune import Finetune
+from lrsearch_worker.engine.finetune import Finetune
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.networks.build import build
 from lrsearch_worker.networks.staged import NetworkError
-from lrsearch_worker.task import LoadedTask
 from lrsearch_worker.weights import Weights, WeightsError
 from tests.worker.test_lockstep import assert_the_same, together
 

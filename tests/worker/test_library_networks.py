@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from lrsearch.contract.rates import INNER_STAGES, STAGES, StageRates
 from lrsearch.contract.sources import Architecture, Timm, Torchvision
 from lrsearch_worker.commands.architectures import architecture_of
+from lrsearch_worker.engine.rates import freeze, parameter_groups, set_training_modes
 from lrsearch_worker.networks.build import build
 from lrsearch_worker.networks.library import LibraryNetwork
 from lrsearch_worker.networks.staged import NetworkError, StagedNetwork
-from lrsearch_worker.rates import freeze, parameter_groups, set_training_modes
 
 SIDES = {
     "torchvision:alexnet": 64,

@@ -11,11 +11,11 @@ from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Augmentation, NoAugmentation, Recipe, Views
 from lrsearch.contract.sources import ResNet27, SourceSpec
 from lrsearch_worker.data.images import Images
-from lrsearch_worker.finetune import DivergedError, Finetune
-from lrsearch_worker.lockstep import side_by_side
+from lrsearch_worker.engine.finetune import DivergedError, Finetune
+from lrsearch_worker.engine.lockstep import side_by_side
+from lrsearch_worker.engine.shares import Shares
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.networks.build import build
-from lrsearch_worker.shares import Shares
-from lrsearch_worker.task import LoadedTask
 from lrsearch_worker.weights import Weights
 
 LAST_LAYER = [StageRates.of(0.0, 0.01), StageRates.of(0.0, 0.1)]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lrsearch.contract.sources import ResNet27
-from lrsearch_worker.memory import step_bytes, steps_that_fit
+from lrsearch_worker.engine.memory import step_bytes, steps_that_fit
 from lrsearch_worker.networks.build import build
 
 FLOAT_BYTES = 4

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from lrsearch_worker import optimiser
-from lrsearch_worker.optimiser import SGD
+from lrsearch_worker.engine import optimiser
+from lrsearch_worker.engine.optimiser import SGD
 
 
 def network() -> nn.Module:

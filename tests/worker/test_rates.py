@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from lrsearch.contract.rates import STAGES, StageRates
 from lrsearch.contract.sources import ResNet27
 from lrsearch_worker.data.batches import batches, inference_batch
-from lrsearch_worker.metrics import evaluate
+from lrsearch_worker.engine.metrics import evaluate
+from lrsearch_worker.engine.rates import freeze, parameter_groups, set_training_modes
+from lrsearch_worker.engine.schedule import factor
 from lrsearch_worker.networks.build import build
-from lrsearch_worker.rates import freeze, parameter_groups, set_training_modes
-from lrsearch_worker.schedule import factor
 
 TINY = ResNet27(width=0.0625, norm="batch")
 GAP = StageRates(conv1=0.0, conv2=0.001, conv3=0.0, conv4=0.004, conv5=0.008, head=0.016)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lrsearch_worker.recent import Recent
+from lrsearch_worker.engine.recent import Recent
 
 FLOAT_BYTES = 4
 

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from lrsearch_worker.shares import Shares
+from lrsearch_worker.engine.shares import Shares
 
 
 def test_a_second_is_divided_between_those_at_work() -> None:

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from lrsearch_worker.commands.models import app as models
 from lrsearch_worker.commands.run import run_command
+from lrsearch_worker.engine.schedule import Schedule
 from lrsearch_worker.networks.unit import Norm
 from lrsearch_worker.pretrain import Output, Training, pretrain
 from lrsearch_worker.pretrain_progress import PretrainProgress
-from lrsearch_worker.schedule import Schedule
 
 app = typer.Typer(no_args_is_help=True, help="Finetunes for lrsearch, and makes source models.")
 app.command("run")(run_command)

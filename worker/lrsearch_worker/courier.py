@@ -12,7 +12,7 @@ import structlog
 
 from lrsearch.contract.leases import Checkpoint, Lease, TrialWork
 from lrsearch.contract.trials import EpochMetrics
-from lrsearch_worker.checkpoints import Progress, TrainingState, to_bytes
+from lrsearch_worker.engine.checkpoints import Progress, TrainingState, to_bytes
 from lrsearch_worker.errors import LeaseLostError, ServiceAwayError, ServiceRefusedError
 from lrsearch_worker.service import Service
 

@@ -11,8 +11,8 @@ import psutil
 import torch
 
 from lrsearch.contract.workers import Device, DeviceKind
+from lrsearch_worker.engine.optimiser import SGD
 from lrsearch_worker.networks.resnet27 import ResNet27
-from lrsearch_worker.optimiser import SGD
 from lrsearch_worker.settings import DeviceChoice
 
 

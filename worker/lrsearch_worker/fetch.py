@@ -15,12 +15,12 @@ from filelock import Timeout
 from lrsearch.contract.leases import Lease, Task
 from lrsearch.contract.sources import SourceModel, SourceSpec
 from lrsearch_worker.cache import Cache, sha256_of
-from lrsearch_worker.checkpoints import CheckpointError
 from lrsearch_worker.data.images import Images, ImageStore
+from lrsearch_worker.engine.checkpoints import CheckpointError
+from lrsearch_worker.engine.task import input_size
 from lrsearch_worker.errors import DamagedError, ServiceAwayError
 from lrsearch_worker.heart import Heart
 from lrsearch_worker.service import Service
-from lrsearch_worker.task import input_size
 from lrsearch_worker.weights import Weights, load
 
 CHECKPOINT_TRIES: Final = 5

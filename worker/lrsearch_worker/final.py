@@ -5,8 +5,8 @@ from time import perf_counter
 import numpy as np
 
 from lrsearch.contract.leases import FinalReport, TestScore
-from lrsearch_worker.metrics import Evaluation
-from lrsearch_worker.task import LoadedTask
+from lrsearch_worker.engine.metrics import Evaluation
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.weights import Weights
 
 

@@ -24,8 +24,10 @@ from lrsearch.contract.leases import (
 )
 from lrsearch.contract.sources import Card, SourceSpec
 from lrsearch_worker.cache import Cache
-from lrsearch_worker.checkpoints import Progress, from_bytes
 from lrsearch_worker.courier import Courier, Saver
+from lrsearch_worker.engine.checkpoints import Progress, from_bytes
+from lrsearch_worker.engine.memory import steps_that_fit
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.errors import (
     DeviceLostError,
     LeaseLostError,
@@ -36,9 +38,7 @@ from lrsearch_worker.errors import (
 from lrsearch_worker.fetch import Fetcher
 from lrsearch_worker.final import run_final
 from lrsearch_worker.heart import Heart
-from lrsearch_worker.memory import steps_that_fit
 from lrsearch_worker.service import Service
-from lrsearch_worker.task import LoadedTask
 from lrsearch_worker.trial import REASON_LENGTH, Outcome, reason_of, run_trials
 from lrsearch_worker.weights import WeightsError, complete_network
 

@@ -17,9 +17,9 @@ from lrsearch.contract.sources import Card, ResNet27, SourceSpec
 from lrsearch_worker.data.augment import Draws, augmented, normalised, to_unit
 from lrsearch_worker.data.batches import inference_batch
 from lrsearch_worker.data.folders import FolderImages, held_out, read_folder
+from lrsearch_worker.engine.schedule import Schedule, factor
 from lrsearch_worker.networks.build import build
 from lrsearch_worker.networks.staged import StagedNetwork
-from lrsearch_worker.schedule import Schedule, factor
 from lrsearch_worker.weights import save
 
 

@@ -9,15 +9,15 @@ import structlog
 from lrsearch.contract.leases import TrialReport, TrialWork
 from lrsearch.contract.sources import Card
 from lrsearch.contract.trials import EpochMetrics
-from lrsearch_worker.checkpoints import CheckpointError, Progress
 from lrsearch_worker.courier import Saver
 from lrsearch_worker.device import out_of_memory
+from lrsearch_worker.engine.checkpoints import CheckpointError, Progress
+from lrsearch_worker.engine.finetune import DivergedError, Finetune, TooLittleMemoryError
+from lrsearch_worker.engine.lockstep import side_by_side
+from lrsearch_worker.engine.shares import Shares
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.errors import LeaseLostError, StoppedError
-from lrsearch_worker.finetune import DivergedError, Finetune, TooLittleMemoryError
 from lrsearch_worker.heart import Heart
-from lrsearch_worker.lockstep import side_by_side
-from lrsearch_worker.shares import Shares
-from lrsearch_worker.task import LoadedTask
 
 REASON_LENGTH = 2000
 """Characters that a report's reason may have."""

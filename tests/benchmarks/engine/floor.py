@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lrsearch.contract.rates import STAGES, StageRates
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.networks.staged import StagedNetwork
-from lrsearch_worker.task import LoadedTask
 
 _LARGE: Final = (2048, 2048, 2048)
 _SECONDS_EACH: Final = 0.06

@@ -20,10 +20,10 @@ from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch_worker.device import warm_up
-from lrsearch_worker.finetune import DivergedError, Finetune
-from lrsearch_worker.lockstep import side_by_side
-from lrsearch_worker.shares import Shares
-from lrsearch_worker.task import LoadedTask
+from lrsearch_worker.engine.finetune import DivergedError, Finetune
+from lrsearch_worker.engine.lockstep import side_by_side
+from lrsearch_worker.engine.shares import Shares
+from lrsearch_worker.engine.task import LoadedTask
 from tests.benchmarks.engine.memory import peak_bytes
 from tests.benchmarks.engine.phases import watched
 from tests.benchmarks.engine.task import load_task, read_settings

@@ -22,17 +22,17 @@ PHASES: Final = ("data", "prefix", "forward", "backward", "optimiser", "evaluati
 _MARKS: Final = (
     # The first of these that is anywhere on a thread's stack tells its phase.
     ("data", ("data/decode.py", "data/images.py", "data/splits.py", "data/augment.py")),
-    ("prefix", ("lrsearch_worker/activations.py", "lrsearch_worker/recent.py")),
-    ("evaluation", ("lrsearch_worker/metrics.py",)),
+    ("prefix", ("lrsearch_worker/engine/activations.py", "lrsearch_worker/engine/recent.py")),
+    ("evaluation", ("lrsearch_worker/engine/metrics.py",)),
     ("backward", ("torch/autograd/__init__.py", "torch/_tensor.py:backward")),
-    ("optimiser", ("torch/optim/", "lrsearch_worker/optimiser.py")),
+    ("optimiser", ("torch/optim/", "lrsearch_worker/engine/optimiser.py")),
     ("data", ("lrsearch_worker/data/",)),
     ("forward", ("lrsearch_worker/networks/", "torch/nn/")),
 )
 _WAITING: Final = (
     "/threading.py:",
     "/concurrent/futures/thread.py:",
-    "lrsearch_worker/lockstep.py:side_by_side",
+    "lrsearch_worker/engine/lockstep.py:side_by_side",
 )
 
 

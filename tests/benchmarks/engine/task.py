@@ -21,7 +21,7 @@ from lrsearch.contract.recipes import Recipe
 from lrsearch_worker.data.batches import batches
 from lrsearch_worker.data.images import Images, ImageStore
 from lrsearch_worker.data.splits import SplitName
-from lrsearch_worker.task import LoadedTask
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.weights import load
 
 SHIPPED: Final = Path(lrsearch.__file__).parent

@@ -7,8 +7,8 @@ import pytest
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.sources import Card
 from lrsearch.contract.trials import EpochMetrics
-from lrsearch_worker.checkpoints import TrainingState
-from lrsearch_worker.task import LoadedTask
+from lrsearch_worker.engine.checkpoints import TrainingState
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.weights import to_bytes
 
 Steps = Iterator[EpochMetrics | None]

@@ -12,9 +12,9 @@ from structlog.testing import LogCapture
 
 from lrsearch.contract.leases import Checkpoint, Lease, Task, TrialReport, TrialWork
 from lrsearch.contract.rates import StageRates
-from lrsearch_worker.checkpoints import Progress, TrainingState, from_bytes, to_bytes
 from lrsearch_worker.courier import Courier, Saver
-from lrsearch_worker.finetune import Finetune
+from lrsearch_worker.engine.checkpoints import Progress, TrainingState, from_bytes, to_bytes
+from lrsearch_worker.engine.finetune import Finetune
 from tests.worker.loop.conftest import StartWorker, connection
 from tests.worker.loop.engines import Steps, metrics
 from tests.worker.loop.fake_service import FakeService, problem

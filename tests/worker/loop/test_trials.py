@@ -12,8 +12,8 @@ from lrsearch.contract.leases import Directive, Heartbeat, TrialReport
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
 from lrsearch_worker import leases, weights
-from lrsearch_worker.shares import Shares
-from lrsearch_worker.task import LoadedTask
+from lrsearch_worker.engine.shares import Shares
+from lrsearch_worker.engine.task import LoadedTask
 from tests.worker.loop.conftest import StartWorker
 from tests.worker.loop.engines import Script, Steps, all_epochs, metrics, play
 from tests.worker.loop.fake_service import FakeService, problem

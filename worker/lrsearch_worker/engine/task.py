@@ -11,15 +11,15 @@ from torch import Tensor
 from lrsearch.contract.rates import STAGES, StageRates
 from lrsearch.contract.recipes import Recipe, Views
 from lrsearch.contract.sources import Card, SourceSpec
-from lrsearch_worker.activations import ActivationStore, Source
 from lrsearch_worker.data.augment import Draws, augmented, normalised, to_unit
 from lrsearch_worker.data.batches import batches, inference_batch
 from lrsearch_worker.data.images import Images
 from lrsearch_worker.data.splits import Indices, SplitName, split
 from lrsearch_worker.data.views import draw_view, view_count, view_of_epoch
 from lrsearch_worker.device import out_of_memory
-from lrsearch_worker.memory import step_bytes
-from lrsearch_worker.metrics import Evaluation, evaluate
+from lrsearch_worker.engine.activations import ActivationStore, Source
+from lrsearch_worker.engine.memory import step_bytes
+from lrsearch_worker.engine.metrics import Evaluation, evaluate
 from lrsearch_worker.networks.staged import StagedNetwork
 from lrsearch_worker.weights import Weights, WeightsError, complete_network, source_network
 

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from lrsearch.contract.rates import INNER_STAGES, STAGES, StageRates
 from lrsearch.contract.sources import Card
 from lrsearch.contract.trials import EpochMetrics
-from lrsearch_worker.checkpoints import TrainingState, require_fit
 from lrsearch_worker.device import out_of_memory
-from lrsearch_worker.metrics import Evaluation
-from lrsearch_worker.optimiser import SGD
-from lrsearch_worker.rates import freeze, parameter_groups, set_training_modes
-from lrsearch_worker.schedule import factor
-from lrsearch_worker.task import LoadedTask
+from lrsearch_worker.engine.checkpoints import TrainingState, require_fit
+from lrsearch_worker.engine.metrics import Evaluation
+from lrsearch_worker.engine.optimiser import SGD
+from lrsearch_worker.engine.rates import freeze, parameter_groups, set_training_modes
+from lrsearch_worker.engine.schedule import factor
+from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.weights import to_bytes
 
 CHECK_EVERY_STEPS: Final = 16

@@ -8,8 +8,8 @@ from threading import Lock
 import torch
 from torch import Tensor
 
+from lrsearch_worker.engine.recent import Recent
 from lrsearch_worker.networks.staged import StagedNetwork
-from lrsearch_worker.recent import Recent
 
 Source = Callable[[Tensor], Tensor]
 """From positions (int64) to normalised images `(len(positions), 3, side, side)`."""

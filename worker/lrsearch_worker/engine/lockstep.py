@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
-from lrsearch_worker.shares import Shares
+from lrsearch_worker.engine.shares import Shares
 
 Result = TypeVar("Result")
 Run = Generator[object, None, Result]
