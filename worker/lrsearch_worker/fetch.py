@@ -15,6 +15,7 @@ from filelock import Timeout
 from lrsearch.contract.leases import Lease, Task
 from lrsearch.contract.sources import SourceModel, SourceSpec
 from lrsearch_worker.cache import Cache, sha256_of
+from lrsearch_worker.data.decode import Progress
 from lrsearch_worker.data.images import Images, ImageStore
 from lrsearch_worker.engine.checkpoints import CheckpointError
 from lrsearch_worker.engine.task import input_size
@@ -27,6 +28,9 @@ CHECKPOINT_TRIES: Final = 5
 
 Download = Callable[[BinaryIO], None]
 Used = TypeVar("Used")
+
+DECODING_LOG_SECONDS: Final = 5.0
+"""How often the log says how far decoding is."""
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +61,7 @@ class Fetcher:
         def fetch() -> Images:
             if not decoded.exists():
                 self._file(archive, download, partial(_check_fingerprint, address=address))
-            images = store.images(archive, address, side)
+            images = store.images(archive, address, side, self._decoding_told())
             self._cache.used(decoded)
             return images
 
@@ -71,6 +75,19 @@ class Fetcher:
             seconds=round(perf_counter() - started, 2),
         )
         return images
+
+    def _decoding_told(self) -> Progress:
+        """Logs now and then how far decoding is, and ends it once the lease is over."""
+        last = perf_counter()
+
+        def tell(done: int, total: int) -> None:
+            nonlocal last
+            self._heart.check()
+            if (now := perf_counter()) - last >= DECODING_LOG_SECONDS:
+                log.info("decoding", images=done, of=total)
+                last = now
+
+        return tell
 
     def source(self, model: SourceModel) -> Weights | SourceSpec:
         """What a finetune starts from; a bare specification where the model has no weights.

@@ -1,11 +1,11 @@
 """The arithmetic floor: what the trials would take if the machine did nothing but multiply.
 
-Multiply-adds of the convolutions and the last layer alone, counted by shape, divided by the rate
-at which this machine multiplies float32 matrices on all of its cores.
+Multiply-adds of the convolutions and the last layer alone, counted by shape, divided by the best
+rate at which this machine multiplies float32 matrices, or convolves, on all of its cores.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.networks.staged import StagedNetwork
 
 _LARGE: Final = (2048, 2048, 2048)
+_MAPS: Final = ((256, 64, 8, 8), (256, 128, 4, 4), (64, 64, 32, 32))
 _SECONDS_EACH: Final = 0.06
 
 
@@ -34,8 +35,9 @@ class Rate(NamedTuple):
 
     per_second: float
     """Multiply-adds."""
-    shape: tuple[int, int, int]
-    """Rows, inner size and columns of the product that was the fastest."""
+    shape: tuple[int, ...]
+    """Of what was the fastest: rows, inner size and columns of a product, or images, channels,
+    height and width of a convolution of 3 × 3."""
 
 
 def count_work(task: LoadedTask, trials: Iterable[StageRates], *, padding: bool) -> Work:
@@ -91,11 +93,12 @@ def _stage_work(network: StagedNetwork, stage: int, side: int, padding: bool) ->
 
 
 def measure_rate(task: LoadedTask, threads: int) -> Rate:
-    """The best rate over products shaped as the network's convolutions and over a large one."""
+    """The best rate over products shaped as the network's convolutions, a large one, and maps."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        return max(Rate(_rate(shape), shape) for shape in (*_shapes(task), _LARGE))
+        products = [Rate(_product_rate(shape), shape) for shape in (*_shapes(task), _LARGE)]
+        return max(*products, *(Rate(_convolution_rate(shape), shape) for shape in _MAPS))
     finally:
         torch.set_num_threads(before)
 
@@ -118,15 +121,30 @@ def _shapes(task: LoadedTask) -> set[tuple[int, int, int]]:
     return shapes
 
 
-def _rate(shape: tuple[int, int, int]) -> float:
-    """Multiply-adds a second of a product, the fastest of many."""
+def _product_rate(shape: tuple[int, int, int]) -> float:
+    """Multiply-adds a second."""
     rows, inner, columns = shape
     a, b = torch.randn(rows, inner), torch.randn(inner, columns)
     out = a @ b
+    return rows * inner * columns / _fastest(lambda: torch.mm(a, b, out=out))
+
+
+def _convolution_rate(shape: tuple[int, int, int, int]) -> float:
+    """Multiply-adds a second of a convolution that keeps the channels."""
+    images, channels, height, width = shape
+    maps = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(channels, channels, 3, 3).contiguous(memory_format=torch.channels_last)
+    seconds = _fastest(lambda: torch.conv2d(maps, weight, padding=1))
+    return images * height * width * 9 * channels**2 / seconds
+
+
+def _fastest(run: Callable[[], object]) -> float:
+    """Seconds of the fastest of many."""
+    run()
     fastest = float("inf")
     ends = time.perf_counter() + _SECONDS_EACH
     while time.perf_counter() < ends:
         before = time.perf_counter()
-        torch.mm(a, b, out=out)
+        run()
         fastest = min(fastest, time.perf_counter() - before)
-    return rows * inner * columns / fastest
+    return fastest

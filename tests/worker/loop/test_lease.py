@@ -7,8 +7,11 @@ import httpx
 import pytest
 from structlog.testing import LogCapture
 
+from lrsearch_worker import fetch
 from lrsearch_worker.cache import Cache
-from lrsearch_worker.errors import DeviceLostError, ServiceRefusedError
+from lrsearch_worker.data.decode import Pixels, decode
+from lrsearch_worker.errors import DeviceLostError, LeaseLostError, ServiceRefusedError
+from lrsearch_worker.heart import Heart
 from tests.worker.loop.conftest import StartWorker, make_loop
 from tests.worker.loop.engines import Steps, all_epochs, metrics, play
 from tests.worker.loop.fake_service import WAIT_SECONDS, FakeService, problem
@@ -227,3 +230,52 @@ def test_every_happening_has_its_line(
     ]
     assert log.entries[-2]["trial"] == 7
     assert log.entries[-2]["val_top1"] == 0.5
+
+
+def test_decoding_tells_how_far_it_is(
+    service: FakeService,
+    animals: Archive,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    log: LogCapture,
+) -> None:
+    monkeypatch.setattr(fetch, "DECODING_LOG_SECONDS", 0.0)
+    play(monkeypatch, all_epochs)
+    service.offer([trial()], task(service, animals))
+    start_worker()
+    service.wait_until(lambda: bool(service.reports))
+    told = [(e["images"], e["of"]) for e in log.entries if e["event"] == "decoding"]
+    assert told == [(n, 60) for n in range(1, 61)]
+
+
+def test_a_lease_that_is_lost_ends_decoding_and_leaves_nothing(
+    service: FakeService,
+    animals: Archive,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    service.heartbeat_seconds = 0.01
+    over = Event()
+    lost = service.offer([trial()], task(service, animals))
+    decoded: list[str] = []
+
+    def decode_when_lost(data: bytes, side: int, name: str) -> Pixels:
+        decoded.append(name)
+        service.lose(lost)
+        service.wait_until(lambda: over.is_set())
+        return decode(data, side, name)
+
+    lose = Heart._lose
+
+    def lose_and_tell(heart: Heart, error: LeaseLostError) -> None:
+        lose(heart, error)
+        over.set()
+
+    monkeypatch.setattr(Heart, "_lose", lose_and_tell)
+    monkeypatch.setattr("lrsearch_worker.data.decode.decode", decode_when_lost)
+    start_worker()
+    service.wait_until(lambda: len(service.claims) >= 2)
+    assert 0 < len(decoded) < 60
+    assert list((tmp_path / "cache" / "images").iterdir()) == []
+    assert service.reports == {}
