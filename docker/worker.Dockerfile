@@ -22,7 +22,8 @@ RUN --mount=type=bind,from=requirements,source=/requirements.txt,target=/tmp/req
 RUN --mount=type=bind,target=/src,rw pip install --no-deps /src
 
 USER lrsearch
-ENV LRSEARCH_WORKER_DATA=/var/lib/lrsearch-worker
+ENV LRSEARCH_WORKER_DATA=/var/lib/lrsearch-worker \
+    NUMBA_CACHE_DIR=/var/lib/lrsearch-worker/compiled
 VOLUME /var/lib/lrsearch-worker
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD \
     ["sh", "-c", "grep --no-messages --quiet --line-regexp lrsearch-worker /proc/[0-9]*/comm"]
