@@ -28,8 +28,8 @@ def waits(api: Api, worker: FakeWorker) -> bool:
     return bool(seen["seen_at"] != seen["registered_at"])
 
 
-def test_without_work_a_claim_that_does_not_wait_is_answered_at_once(shared: Api) -> None:
-    answer = FakeWorker(shared).ask(wait_seconds=0)
+def test_without_work_a_claim_that_does_not_wait_is_answered_at_once(api: Api) -> None:
+    answer = FakeWorker(api).ask(wait_seconds=0)
     assert (answer.status_code, answer.content) == (204, b"")
 
 
