@@ -18,6 +18,7 @@ from lrsearch_worker.engine.finetune import Finetune
 from tests.worker.loop.conftest import StartWorker, connection
 from tests.worker.loop.engines import Steps, metrics
 from tests.worker.loop.fake_service import FakeService, problem
+from tests.worker.loop.reports import numbers
 from tests.worker.loop.samples import RECIPE, Archive, task, trial
 
 EVERY_EPOCH = 0.0
@@ -49,10 +50,6 @@ def report_of(service: FakeService, lease: Lease) -> TrialReport:
     report = service.reports[work_id]
     assert isinstance(report, TrialReport)
     return report
-
-
-def numbers(report: TrialReport) -> list[tuple[float, ...]]:
-    return [(m.epoch, m.train_loss, m.val_loss, m.val_top1) for m in report.curve]
 
 
 def warnings(log: LogCapture) -> list[str]:
@@ -106,7 +103,8 @@ def test_a_trial_goes_on_from_its_checkpoint_to_the_same_end(
     assert report.curve[:epochs] == expected.curve[:epochs]
     spent_here = sum(m.seconds for m in report.curve[epochs:])
     assert report.seconds >= from_bytes(checkpoint, work).seconds + spent_here
-    assert [e.metrics for e in service.epochs(lease)] == report.curve
+    told = [e.metrics for e in service.epochs(lease)]
+    assert told == report.curve[: len(told)]  # the report may overtake the last of them
     (resumed,) = [entry for entry in log.entries if entry["event"] == "trial resumed"]
     assert resumed["epochs"] == epochs
     kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]

@@ -4,24 +4,13 @@ import pytest
 import torch
 from structlog.testing import LogCapture
 
-from lrsearch.contract.leases import TrialReport, TrialWork
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
 from tests.worker.loop.conftest import StartWorker
 from tests.worker.loop.engines import Steps, all_epochs, metrics, play
 from tests.worker.loop.fake_service import FakeService
+from tests.worker.loop.reports import numbers, report_of
 from tests.worker.loop.samples import RATES, Archive, task, trial
-
-
-def report_of(service: FakeService, work: TrialWork) -> TrialReport:
-    service.wait_until(lambda: work.id in service.reports)
-    report = service.reports[work.id]
-    assert isinstance(report, TrialReport)
-    return report
-
-
-def numbers(report: TrialReport) -> list[tuple[float, ...]]:
-    return [(m.epoch, m.train_loss, m.val_loss, m.val_top1) for m in report.curve]
 
 
 def test_companions_change_neither_curves_nor_weights(

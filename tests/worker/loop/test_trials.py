@@ -8,7 +8,7 @@ import pytest
 import torch
 from structlog.testing import LogCapture
 
-from lrsearch.contract.leases import Directive, Heartbeat, TrialReport
+from lrsearch.contract.leases import Directive, Heartbeat
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
 from lrsearch_worker import leases, weights
@@ -17,20 +17,10 @@ from lrsearch_worker.engine.task import LoadedTask
 from tests.worker.loop.conftest import StartWorker
 from tests.worker.loop.engines import Script, Steps, all_epochs, metrics, play
 from tests.worker.loop.fake_service import FakeService, problem
+from tests.worker.loop.reports import numbers, report_of
 from tests.worker.loop.samples import Archive, archive_of, task, trial
 
 ENDLESS = Recipe(epochs=1000, batch_size=8)
-
-
-def report_of(service: FakeService, work_id: str) -> TrialReport:
-    service.wait_until(lambda: work_id in service.reports)
-    report = service.reports[work_id]
-    assert isinstance(report, TrialReport)
-    return report
-
-
-def numbers(report: TrialReport) -> list[tuple[float, ...]]:
-    return [(m.epoch, m.train_loss, m.val_loss, m.val_top1) for m in report.curve]
 
 
 def test_a_trial_runs_to_its_end_and_hands_in_its_weights(
@@ -39,7 +29,7 @@ def test_a_trial_runs_to_its_end_and_hands_in_its_weights(
     work = trial()
     service.offer([work], task(service, animals))
     start_worker()
-    report = report_of(service, work.id)
+    report = report_of(service, work)
     assert report.outcome == "complete"
     assert report.reason is None
     assert [m.epoch for m in report.curve] == [1, 2, 3]
@@ -67,7 +57,7 @@ def test_every_epoch_is_told_as_it_ends(
 
     play(monkeypatch, one_by_one)
     start_worker()
-    curve = report_of(service, work.id).curve
+    curve = report_of(service, work).curve
     assert [(e.work_id, e.metrics) for e in service.epochs(lease)] == [(work.id, m) for m in curve]
 
 
@@ -79,7 +69,7 @@ def test_the_same_trial_gives_the_same_report_and_weights(
     for work in (first, other, again):
         service.offer([work], shared)
     start_worker()
-    reports = [report_of(service, work.id) for work in (first, other, again)]
+    reports = [report_of(service, work) for work in (first, other, again)]
     assert numbers(reports[0]) == numbers(reports[2]) != numbers(reports[1])
     assert reports[0].weights_sha256 == reports[2].weights_sha256 != reports[1].weights_sha256
 
@@ -112,7 +102,7 @@ def test_a_lease_with_several_trials_is_run_to_its_end(
     works = [trial(number=n) for n in (1, 2)]
     lease = service.offer(works, task(service, animals))
     start_worker(max_trials=2)
-    assert [report_of(service, work.id).outcome for work in works] == ["complete", "complete"]
+    assert [report_of(service, work).outcome for work in works] == ["complete", "complete"]
     service.wait_until_idle()
     assert service.claims[0].max_trials == 2
     assert service.released == []
@@ -132,11 +122,11 @@ def test_a_directive_ends_a_trial_early(
     service.offer([ended], task(service, animals, ENDLESS))
     service.offer([next_one], task(service, animals))
     start_worker()
-    report = report_of(service, ended.id)
+    report = report_of(service, ended)
     assert report.outcome == outcome
     assert 1 <= len(report.curve) < 1000
     assert report.weights_sha256 is None
-    assert report_of(service, next_one.id)
+    assert report_of(service, next_one)
 
 
 def test_a_lost_lease_stops_the_work_and_silences_the_worker(
@@ -179,7 +169,7 @@ def test_weights_are_sent_until_they_arrive(
     )
     service.offer([work], task(service, animals))
     start_worker()
-    report = report_of(service, work.id)
+    report = report_of(service, work)
     assert report.outcome == "complete"
     assert sum(r.startswith("PUT") for r in service.requests) == 4
 
@@ -208,7 +198,7 @@ def test_weights_that_cannot_win_stay_behind(
 
     play(monkeypatch, known_to_be(0.4, 0), known_to_be(0.5, 1), known_to_be(0.1, 2))
     start_worker()
-    reports = [report_of(service, work.id) for work in (below, equal, baseline)]
+    reports = [report_of(service, work) for work in (below, equal, baseline)]
     assert [r.outcome for r in reports] == ["complete"] * 3
     assert [r.weights_sha256 is not None for r in reports] == [False, True, True]
 
@@ -231,7 +221,7 @@ def test_a_trial_stops_before_its_seconds_are_exceeded(
     work = trial(seconds_limit=35.0)
     service.offer([work], task(service, animals, Recipe(epochs=100)))
     start_worker()
-    report = report_of(service, work.id)
+    report = report_of(service, work)
     assert report.outcome == "pruned"
     assert len(report.curve) == 3
     assert report.seconds == 30.0
@@ -246,7 +236,7 @@ def test_a_trial_whose_first_epoch_is_too_long_stops_within_it(
     work = trial(seconds_limit=1e-9)
     service.offer([work], task(service, animals))
     start_worker()
-    report = report_of(service, work.id)
+    report = report_of(service, work)
     assert (report.outcome, report.curve) == ("pruned", [])
 
 
@@ -256,7 +246,7 @@ def test_a_trial_that_diverges_says_where(
     work = trial(StageRates.of(1000.0, 1000.0))
     service.offer([work], task(service, animals))
     start_worker()
-    report = report_of(service, work.id)
+    report = report_of(service, work)
     assert report.outcome == "diverged"
     assert report.reason is not None
     assert "in epoch" in report.reason
@@ -293,11 +283,11 @@ def test_a_trial_that_breaks_down_is_failed_and_the_worker_goes_on(
     service.offer([broken], shared)
     service.offer([next_one], shared)
     start_worker()
-    report = report_of(service, broken.id)
+    report = report_of(service, broken)
     assert (report.outcome, report.reason) == ("failed", reason)
     assert len(report.curve) == 1
     assert any(entry.get("exc_info") for entry in log.entries)
-    assert report_of(service, next_one.id).outcome == "complete"
+    assert report_of(service, next_one).outcome == "complete"
 
 
 def test_a_data_set_that_is_not_the_one_asked_for_fails_its_trial(
@@ -306,7 +296,7 @@ def test_a_data_set_that_is_not_the_one_asked_for_fails_its_trial(
     work = trial()
     service.offer([work], task(service, Archive(animals.content, "0" * 64)))
     start_worker()
-    report = report_of(service, work.id)
+    report = report_of(service, work)
     assert report.outcome == "failed"
     assert report.reason is not None
     assert animals.fingerprint in report.reason
@@ -320,7 +310,7 @@ def test_an_image_that_cannot_be_read_is_named(
     work = trial()
     service.offer([work], task(service, archive))
     start_worker()
-    report = report_of(service, work.id)
+    report = report_of(service, work)
     assert report.outcome == "failed"
     assert report.reason is not None
     assert "a/0.png" in report.reason
@@ -337,7 +327,7 @@ def test_a_report_that_is_refused_becomes_a_failure(
     service.fail("POST", "/report", problem(422, "invalid", "curve: wants epochs 1, 2, …"))
     service.offer([work], task(service, animals))
     start_worker()
-    report = report_of(service, work.id)
+    report = report_of(service, work)
     assert report.outcome == "failed"
     assert report.reason is not None
     assert "wants epochs" in report.reason
