@@ -50,3 +50,13 @@ def test_steps_and_velocities_are_torchs(
                 s.state[x]["momentum_buffer"] for s, x in ((our_steps, p), (their_steps, q))
             )
             torch.testing.assert_close(ours_, theirs_, rtol=1e-5, atol=1e-6)
+
+
+def test_a_parameter_with_gaps_in_memory_is_left_to_torch_and_its_neighbours_stay() -> None:
+    whole = torch.zeros(4, 6)
+    parameter = whole[:, ::2].detach().requires_grad_()
+    steps = SGD([{"params": [parameter], "lr": 1.0}], momentum=0.9, weight_decay=0.0)
+    parameter.grad = torch.ones(4, 3)
+    steps.step()
+    assert torch.equal(whole[:, ::2], -torch.ones(4, 3))
+    assert torch.equal(whole[:, 1::2], torch.zeros(4, 3))

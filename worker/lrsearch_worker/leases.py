@@ -97,6 +97,8 @@ class Runner:
         try:
             task = _task_of(lease)
             loaded = self._task(task, fetcher)
+            cards = [_card(task, work, loaded) for work in works]
+            threads = self._threads_for(loaded)
         except (LeaseLostError, StoppedError):
             raise
         except Exception as error:
@@ -106,11 +108,9 @@ class Runner:
             self._recover()
             return
         failed = False
-        cards = [_card(task, work, loaded) for work in works]
         savers = [
             Saver(self._courier, lease, work, _progress(lease, work, fetcher)) for work in works
         ]
-        threads = min(self._threads, steps_that_fit(loaded.step_bytes))
         with closing(run_trials(works, loaded, cards, savers, heart, threads)) as outcomes:
             for work, outcome in outcomes:
                 with structlog.contextvars.bound_contextvars(trial=work.number):
@@ -119,6 +119,12 @@ class Runner:
                 failed = failed or report.outcome == "failed"
         if failed:
             self._recover()
+
+    def _threads_for(self, loaded: LoadedTask) -> int:
+        """Trials of a task that compute at a time."""
+        if self._threads == 1:
+            return 1
+        return min(self._threads, steps_that_fit(loaded.step_bytes))
 
     def _uploaded(
         self, lease: Lease, work: TrialWork, outcome: Outcome, heart: Heart

@@ -55,7 +55,10 @@ class WorkerSettings(BaseSettings):
     )
     name: Name = Field(default_factory=host_name, description="For people.")
     max_trials: int | None = Field(
-        default=None, ge=1, le=64, description="Trials that a lease may hold; null: see `device`."
+        default=None,
+        ge=1,
+        le=64,
+        description="Trials that a lease may hold; null: two a thread on the CPU, eight on a GPU.",
     )
     checkpoint_seconds: float = Field(
         default=60.0,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -179,10 +179,10 @@ def _headline(found: Figures) -> Figures:
     """The figures that the goals are about; `None` for parts that were not measured."""
 
     def at(*path: str) -> float | None:
-        value: Figures | None = found
+        value: Any = found
         for key in path:
-            value = value.get(key) if value is not None else None
-        return value  # type: ignore[return-value]
+            value = None if value is None else value.get(key)
+        return None if value is None else float(value)
 
     return {
         "speedup_vs_processes": at("graduated", "speedup", "processes"),

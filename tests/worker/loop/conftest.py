@@ -58,11 +58,12 @@ def start_worker(service: FakeService, tmp_path: Path, log: LogCapture) -> Itera
             max_trials: int = 1,
             cache_bytes: int = 2**30,
             checkpoint_seconds: float = SELDOM_SECONDS,
+            threads: int = 1,
         ) -> Loop:
             courier = Courier(connection(service), checkpoint_seconds)
             stack.callback(courier.close)
             cache = Cache(tmp_path / "cache", cache_bytes)
-            loop = make_loop(service, cache, max_trials, courier)
+            loop = make_loop(service, cache, max_trials, courier, threads)
             stack.enter_context(_running(loop, service))
             return loop
 
@@ -70,12 +71,16 @@ def start_worker(service: FakeService, tmp_path: Path, log: LogCapture) -> Itera
 
 
 def make_loop(
-    service: FakeService, cache: Cache, max_trials: int = 1, courier: Courier | None = None
+    service: FakeService,
+    cache: Cache,
+    max_trials: int = 1,
+    courier: Courier | None = None,
+    threads: int = 1,
 ) -> Loop:
     """A worker that speaks to `service` without a network."""
     own, hearts = connection(service), connection(service)
     courier = courier or Courier(connection(service), SELDOM_SECONDS)
-    runner = Runner(own, cache, torch.device("cpu"), courier)
+    runner = Runner(own, cache, torch.device("cpu"), courier, threads)
     return Loop(own, hearts, runner, REGISTRATION, max_trials, AT_ONCE)
 
 

@@ -1,5 +1,7 @@
 """Trials of one lease, trained side by side."""
 
+from time import perf_counter
+
 import pytest
 import torch
 from structlog.testing import LogCapture
@@ -23,7 +25,7 @@ def test_companions_change_neither_curves_nor_weights(
     for work in alone:
         service.offer([work], shared)
     service.offer(together, shared)
-    start_worker()
+    start_worker(threads=2)
     for one, same in zip(alone, together, strict=True):
         expected, found = report_of(service, one), report_of(service, same)
         assert (found.outcome, found.reason) == (expected.outcome, expected.reason)
@@ -32,14 +34,41 @@ def test_companions_change_neither_curves_nor_weights(
     assert report_of(service, together[3]).outcome == "diverged"
 
 
-def test_the_trials_of_a_lease_share_its_time(
+def test_the_trials_of_a_lease_divide_its_time(
     service: FakeService, animals: Archive, start_worker: StartWorker
 ) -> None:
     works = [trial(number=n) for n in (1, 2, 3)]
     service.offer(works, task(service, animals))
-    start_worker()
-    for report in (report_of(service, work) for work in works):
-        assert sum(m.seconds for m in report.curve) <= report.seconds
+    started = perf_counter()
+    start_worker(threads=2)
+    reports = [report_of(service, work) for work in works]
+    assert 0.0 < sum(report.seconds for report in reports) <= perf_counter() - started
+    for report in reports:
+        assert 0.0 < sum(m.seconds for m in report.curve) <= report.seconds
+
+
+def test_a_task_of_unknown_size_fails_its_trials_and_the_worker_goes_on(
+    service: FakeService,
+    animals: Archive,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def measure(*arguments: object) -> int:
+        if not service.reports:
+            raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+        return 1
+
+    monkeypatch.setattr("lrsearch_worker.engine.task.step_bytes", measure)
+    works, later = [trial(number=n) for n in (1, 2)], trial(number=3)
+    shared = task(service, animals)
+    service.offer(works, shared)
+    service.offer([later], shared)
+    start_worker(threads=2)
+    for work in works:
+        report = report_of(service, work)
+        assert report.outcome == "failed"
+        assert report.reason == "out of memory: tried to allocate 2 GiB"
+    assert report_of(service, later).outcome == "complete"
 
 
 def test_one_is_cancelled_and_the_others_go_on(

@@ -1,5 +1,6 @@
 """Stochastic gradient descent, a whole network in one call on the CPU."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,22 +21,22 @@ class SGD(torch.optim.SGD):
     def __init__(self, groups: list[dict[str, Any]], momentum: float, weight_decay: float) -> None:
         super().__init__(groups, momentum=momentum, weight_decay=weight_decay, foreach=True)
         self._momentum, self._weight_decay = momentum, weight_decay
+        self._compiled = kernels() if all(map(_takes, self._parameters())) else None
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # no closure: the engine has none
         """Take a step along the gradients that the parameters hold."""
-        compiled = kernels()
+        if self._compiled is None:
+            super().step()
+            return
         moving = [
             (p, float(group["lr"]))
             for group in self.param_groups
             for p in group["params"]
             if p.grad is not None
         ]
-        if compiled is None or any(p.device.type != "cpu" for p, _ in moving):
-            super().step()
-            return
         gradients = [_alike(p.grad, p) for p, _ in moving]  # named, so that they stay alive
-        compiled.descend(
+        self._compiled.descend(
             _addresses([p for p, _ in moving]),
             _addresses(gradients),
             _addresses([self._velocity(p) for p, _ in moving]),
@@ -45,6 +46,9 @@ class SGD(torch.optim.SGD):
             self._weight_decay,
         )
 
+    def _parameters(self) -> Iterator[Tensor]:
+        return (p for group in self.param_groups for p in group["params"])
+
     def _velocity(self, parameter: Tensor) -> Tensor:
         """Where torch keeps it as well."""
         state = self.state[parameter]
@@ -52,6 +56,18 @@ class SGD(torch.optim.SGD):
             state["momentum_buffer"] = torch.zeros_like(parameter)
         velocity: Tensor = state["momentum_buffer"]
         return velocity
+
+
+def _takes(parameter: Tensor) -> bool:
+    """Whether the kernel, which knows but an address and a size, may be given a parameter."""
+    return (
+        parameter.device.type == "cpu"
+        and parameter.dtype == torch.float32
+        and (
+            parameter.is_contiguous()
+            or (parameter.ndim == 4 and parameter.is_contiguous(memory_format=torch.channels_last))
+        )
+    )
 
 
 def _addresses(tensors: list[Tensor]) -> NDArray[np.int64]:
