@@ -13,6 +13,7 @@ import torch
 from lrsearch.contract.workers import Device, DeviceKind
 from lrsearch_worker.engine.optimiser import SGD
 from lrsearch_worker.networks.resnet27 import ResNet27
+from lrsearch_worker.networks.unit import Norm
 from lrsearch_worker.settings import DeviceChoice
 
 
@@ -83,14 +84,16 @@ def versions() -> dict[str, str]:
 
 def warm_up(device: torch.device) -> None:
     """Take a step, so that no trial's clock counts what is loaded or compiled on first use."""
-    generator = torch.Generator().manual_seed(0)
-    network = ResNet27(width=0.0625, norm="batch", labels=2, generator=generator).to(device)
-    optimiser = SGD([{"params": network.parameters(), "lr": 0.0}], momentum=0.9, weight_decay=0.0)
+    norms: tuple[Norm, ...] = ("batch", "none")  # which use different kernels
     images = torch.zeros(2, 3, 32, 32, device=device)
-    torch.autograd.backward(network(images).sum())
-    optimiser.step()
-    with torch.inference_mode():
-        network.eval()(images)
+    for norm in norms:
+        generator = torch.Generator().manual_seed(0)
+        network = ResNet27(width=0.0625, norm=norm, labels=2, generator=generator).to(device)
+        steps = SGD([{"params": network.parameters(), "lr": 0.0}], momentum=0.9, weight_decay=0.0)
+        torch.autograd.backward(network(images).sum())
+        steps.step()
+        with torch.inference_mode():
+            network.eval()(images)
 
 
 def out_of_memory(error: BaseException) -> bool:
