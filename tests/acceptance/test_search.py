@@ -59,7 +59,9 @@ def test_a_worker_killed_in_mid_trial_costs_nothing_but_time(
 
     resumed_after, run_again = _second_attempt(client, job, number)
     assert resumed_after >= 1
-    assert run_again == list(range(resumed_after + 1, EPOCHS + 1))
+    again = list(range(resumed_after + 1, EPOCHS + 1))
+    assert run_again  # what it was told of; the report, with the whole curve, may overtake the rest
+    assert run_again == again[: len(run_again)]
     assert "trial resumed" in (tmp_path / "heir.log").read_text()
 
     undisturbed = client.submit(_request())
