@@ -6,18 +6,34 @@ from typing import Annotated
 import typer
 
 from tests.benchmarks.images.clipart import CLIPART
+from tests.benchmarks.images.cutouts import CUTOUTS
 from tests.benchmarks.images.digits import DIGITS
 from tests.benchmarks.images.emoji import EMOJI
 from tests.benchmarks.images.folders import write
+from tests.benchmarks.images.font_digits import FONT_DIGITS
 from tests.benchmarks.images.garments import GARMENTS
 from tests.benchmarks.images.letters import LETTERS
 from tests.benchmarks.images.mixes import MIXES, write_mix
 from tests.benchmarks.images.packages import Packages
 from tests.benchmarks.images.sample import write_sample
+from tests.benchmarks.images.scripts import SCRIPTS
 from tests.benchmarks.images.silhouettes import SILHOUETTES
+from tests.benchmarks.images.small_digits import SMALL_DIGITS
 
 _DOMAINS = {
-    domain.name: domain for domain in (LETTERS, EMOJI, GARMENTS, CLIPART, SILHOUETTES, DIGITS)
+    domain.name: domain
+    for domain in (
+        LETTERS,
+        EMOJI,
+        GARMENTS,
+        CLIPART,
+        SILHOUETTES,
+        DIGITS,
+        SCRIPTS,
+        FONT_DIGITS,
+        SMALL_DIGITS,
+        CUTOUTS,
+    )
 }
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
