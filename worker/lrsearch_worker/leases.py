@@ -39,7 +39,7 @@ from lrsearch_worker.fetch import Fetcher
 from lrsearch_worker.final import run_final
 from lrsearch_worker.heart import Heart
 from lrsearch_worker.service import Service
-from lrsearch_worker.trial import REASON_LENGTH, Outcome, reason_of, run_trials
+from lrsearch_worker.trial import REASON_LENGTH, Observer, Outcome, reason_of, run_trials
 from lrsearch_worker.weights import WeightsError, complete_network
 
 RECIPE_IN_CARD: Final = {"epochs", "batch_size", "schedule", "momentum", "weight_decay", "seed"}
@@ -56,6 +56,7 @@ class Runner:
         device: What computes.
         courier: Takes checkpoints to the service.
         threads: Trials of a lease that compute at a time, as far as memory suffices.
+        observer: Is shown every finetune after each of its epochs, for measurements.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class Runner:
         device: torch.device,
         courier: Courier,
         threads: int = 1,
+        observer: Observer | None = None,
     ) -> None:
         self._service = service
         self._cache = cache
         self._device = device
         self._courier = courier
         self._threads = threads
+        self._observer = observer
         self._loaded: tuple[str, LoadedTask] | None = None
 
     def run(self, lease: Lease, heart: Heart) -> None:
@@ -111,7 +114,8 @@ class Runner:
         savers = [
             Saver(self._courier, lease, work, _progress(lease, work, fetcher)) for work in works
         ]
-        with closing(run_trials(works, loaded, cards, savers, heart, threads)) as outcomes:
+        trials = run_trials(works, loaded, cards, savers, heart, threads, self._observer)
+        with closing(trials) as outcomes:
             for work, outcome in outcomes:
                 with structlog.contextvars.bound_contextvars(trial=work.number):
                     report = self._uploaded(lease, work, outcome, heart)

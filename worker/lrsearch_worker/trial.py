@@ -24,6 +24,9 @@ REASON_LENGTH = 2000
 
 EarlyOutcome = Literal["pruned", "cancelled"]
 
+Observer = Callable[[TrialWork, Finetune, EpochMetrics], None]
+"""Sees a finetune after each of its epochs, in evaluation mode; it must change nothing."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -45,6 +48,7 @@ def run_trials(
     savers: Sequence[Saver],
     heart: Heart,
     threads: int,
+    observer: Observer | None = None,
 ) -> Generator[tuple[TrialWork, Outcome], None, None]:
     """Finetune side by side, each until the recipe's end, or until something ends it before.
 
@@ -58,6 +62,7 @@ def run_trials(
         savers: Know where earlier attempts got to, and take checkpoints.
         heart: Is told of every epoch, and says when to stop.
         threads: Trials that compute at a time.
+        observer: Is shown the finetunes.
 
     Yields:
         A trial that has ended, and what came of it.
@@ -68,7 +73,7 @@ def run_trials(
     """
     shares = Shares(len(works))
     runs = [
-        _Run(work, task, card, saver, heart, shares.clock(i)).steps()
+        _Run(work, task, card, saver, heart, shares.clock(i), observer).steps()
         for i, (work, card, saver) in enumerate(zip(works, cards, savers, strict=True))
     ]
     too_large = []
@@ -80,7 +85,7 @@ def run_trials(
             else:
                 yield works[i], outcome
     for work, card, saver in too_large:
-        yield from run_trials([work], task, [card], [saver], heart, threads)
+        yield from run_trials([work], task, [card], [saver], heart, threads, observer)
 
 
 def reason_of(error: BaseException) -> str:
@@ -107,6 +112,7 @@ class _Run:
         saver: Saver,
         heart: Heart,
         clock: Callable[[], float],
+        observer: Observer | None,
     ) -> None:
         self._work = work
         self._task = task
@@ -114,6 +120,7 @@ class _Run:
         self._saver = saver
         self._heart = heart
         self._clock = clock
+        self._observer = observer
         self._seconds_before = 0.0
         self._curve: list[EpochMetrics] = []
         self._log = log.bind(trial=work.number)
@@ -158,6 +165,8 @@ class _Run:
         for metrics in finetune.steps():
             if metrics is not None:
                 self._tell(metrics)
+                if self._observer is not None:
+                    self._observer(self._work, finetune, metrics)
             if len(self._curve) < self._task.recipe.epochs:
                 between = metrics is not None
                 self._check(max(epoch.seconds for epoch in self._curve) if between else 0.0)

@@ -1,5 +1,6 @@
-"""What the shipped source models are trained on: parts of domains, put together.
+"""What source models are trained on: parts of domains, put together.
 
+`letters` and `general` ship; `emoji` and `garments` are for benchmarks, near to other targets.
 A mix holds letters, garments, emoji and clip art only: all other domains are targets.
 """
 
@@ -31,6 +32,8 @@ MIXES = {
         Part("emoji", 8_000),
         Part("clipart", 6_000),
     ),
+    "emoji-source": (Part("emoji", 8_000),),
+    "garments-source": (Part("garments", 12_000, smallest_label=0),),
 }
 """Name of a mix → its parts; its labels are `DOMAIN/LABEL`."""
 

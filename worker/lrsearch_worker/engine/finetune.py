@@ -20,6 +20,7 @@ from lrsearch_worker.engine.optimiser import SGD
 from lrsearch_worker.engine.rates import freeze, parameter_groups, set_training_modes
 from lrsearch_worker.engine.schedule import factor
 from lrsearch_worker.engine.task import LoadedTask
+from lrsearch_worker.networks.staged import StagedNetwork
 from lrsearch_worker.weights import to_bytes
 
 CHECK_EVERY_STEPS: Final = 16
@@ -120,6 +121,11 @@ class Finetune:
                 val_top1=validation.top1,
                 seconds=self._clock() - started,
             )
+
+    @property
+    def network(self) -> StagedNetwork:
+        """Itself, not a copy; in evaluation mode between epochs."""
+        return self._network
 
     def weights(self) -> dict[str, Tensor]:
         """All parameters and buffers as they are now: copies, on the CPU, float32."""

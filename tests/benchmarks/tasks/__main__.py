@@ -1,0 +1,64 @@
+"""`python -m tests.benchmarks.tasks`: the table of what every rate gives on real tasks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tests.benchmarks.tasks.build import build, files_of
+from tests.benchmarks.tasks.points import LAYERS
+from tests.benchmarks.tasks.run import Cell, run_cells
+from tests.benchmarks.tasks.suite import SUITE
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Suite = Annotated[Path, typer.Option(help="Folder of the tasks' files.")]
+
+
+@app.command("build")
+def build_command(
+    images: Annotated[Path, typer.Argument(help="Folder that `images fetch` wrote.")],
+    suite: Suite = Path("out/suite"),
+) -> None:
+    """Lay out every task whose domain is there: what its user has, and its audit split."""
+    for task in SUITE.values():
+        if files_of(suite, task).audit.exists():
+            continue
+        if not (images / task.domain).exists():
+            print(f"{task.name}: no {task.domain}; fetch it first")
+            continue
+        user, audit = build(images, task, suite)
+        print(
+            f"{task.name}: {len(task.labels)} labels, {task.images_per_label} images per label, "
+            f"{user} images for the user, {audit} to audit with",
+            flush=True,
+        )
+
+
+@app.command("run")
+def run_command(
+    layer: Annotated[str, typer.Argument(help=f"One of {', '.join(LAYERS)}.")],
+    tasks: Annotated[str, typer.Option(help="Comma-separated; all by default.")] = ",".join(SUITE),
+    source: Annotated[str | None, typer.Option(help="This one; each task's by default.")] = None,
+    input_size: Annotated[int | None, typer.Option(help="Default: the source's.")] = None,
+    threads: Annotated[int, typer.Option(help="Trials that compute at a time.")] = 2,
+    suite: Suite = Path("out/suite"),
+    sources: Annotated[Path, typer.Option(help="Folder of source models.")] = Path("out/sources"),
+    rows: Annotated[Path, typer.Option(help="Folder of what is stored.")] = Path("out/rows"),
+) -> None:
+    """Run a layer through the service; run it again and it goes on where it stopped."""
+    if layer not in LAYERS:
+        raise typer.BadParameter(f"no such layer: {layer}; there are {', '.join(LAYERS)}")
+    if unknown := set(tasks.split(",")) - set(SUITE):
+        raise typer.BadParameter(f"no such task: {', '.join(sorted(unknown))}")
+    cells = [
+        Cell(LAYERS[layer], SUITE[name], chosen, seed)
+        for seed in LAYERS[layer].seeds
+        for name in tasks.split(",")
+        for chosen in ([source] if source else SUITE[name].sources)
+    ]
+    run_cells(cells, suite, sources, rows, input_size, threads)
+
+
+if __name__ == "__main__":
+    app()
