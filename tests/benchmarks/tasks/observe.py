@@ -1,4 +1,4 @@
-"""What nobody but a benchmark sees: every trial's accuracy on test images, and on the audit split."""
+"""What only a benchmark sees: each trial on test images, and on the audit split."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

@@ -114,6 +114,42 @@ _CLIPART_SIGNS: Final = tuple(f"thing-{kind}" for kind in ("flag", "map-symbol",
 _ICONS: Final = tuple(
     f"icon-{kind}" for kind in ("action", "application", "device", "filesystem", "mimetype")
 )
+_ARABIC: Final = tuple(
+    f"arabic-{letter}"
+    for letter in (
+        *("ain", "alef", "beh", "dal", "feh", "hah", "heh", "kaf", "lam", "meem", "noon", "qaf"),
+        *("reh", "sad", "seen", "waw"),
+    )
+)
+_GEORGIAN: Final = tuple(
+    f"georgian-{letter}"
+    for letter in (
+        *("an", "ban", "can", "char", "don", "en", "gan", "kan", "las", "man", "nar", "on"),
+        *("par", "rae"),
+    )
+)
+_TELUGU: Final = tuple(
+    f"telugu-{letter}" for letter in ("a", "ba", "ca", "da", "ga", "ka", "ma", "na", "pa", "ra")
+)
+_LETTERS_OF: Final = {
+    "arabic": ("ain", "beh", "dal", "feh", "heh", "kaf", "meem", "seen"),
+    "devanagari": ("a", "ba", "ca", "da", "ga", "ka", "ma", "ta"),
+    "georgian": ("an", "ban", "don", "gan", "kan", "man", "nar", "rae"),
+    "hebrew": ("alef", "bet", "dalet", "gimel", "lamed", "mem", "shin", "tet"),
+    "malayalam": ("a", "ba", "ca", "da", "ga", "ka", "ma", "ta"),
+    "telugu": ("a", "ba", "ca", "da", "ga", "ka", "ma", "ta"),
+    "thai": ("bo-baimai", "cho-chan", "do-dek", "ho-hip", "ko-kai", "mo-ma", "ro-rua", "so-so"),
+}
+_SCRIPTS: Final = {
+    script: tuple(f"{script}-{letter}" for letter in letters)
+    for script, letters in _LETTERS_OF.items()
+}
+_CUTOUTS: Final = ("bird", "coin", "flower", "fruit", "household", "mammal")
+_CUTOUT_KINDS: Final = {
+    "animal": ("bird", "mammal", "sea-animal"),
+    "plant": ("flower", "fruit", "vegetable"),
+    "made": ("coin", "household", "road-sign", "vehicle"),
+}
 
 SUITE: Final = {
     task.name: task
@@ -124,9 +160,7 @@ SUITE: Final = {
         *_series("digits", "digits", _DIGITS, (3, 5, 12, 30), (LETTERS, EMOJI)),
         *_series("four-or-nine", "digits", ("4", "9"), (8, 40), (GENERAL, LETTERS, EMOJI)),
         *_series("garments", "garments", _GARMENTS, (5, 12, 30), (LETTERS, EMOJI)),
-        *_series(
-            "tops", "garments", ("coat", "pullover", "shirt"), (20, 80), (LETTERS, EMOJI)
-        ),
+        *_series("tops", "garments", ("coat", "pullover", "shirt"), (20, 80), (LETTERS, EMOJI)),
         *_series("capitals", "letters", _LATIN_CAPITALS, (5, 14), (EMOJI, GARMENTS)),
         *_series("latin", "letters", _LATIN_BOTH, (4, 10), (EMOJI, GARMENTS)),
         *_series("bdpq", "letters", _LATIN_SMALL, (10, 60), (EMOJI, GARMENTS)),
@@ -139,6 +173,14 @@ SUITE: Final = {
         *_series("things", "clipart", _CLIPART_THINGS, (6, 24), (LETTERS, EMOJI)),
         *_series("many-things", "clipart", _CLIPART_MANY, (10,), (LETTERS, EMOJI)),
         *_series("printed-signs", "clipart", _CLIPART_SIGNS, (15, 80), (EMOJI, GARMENTS)),
+        *_series("arabic", "scripts", _ARABIC, (4, 14), (LETTERS, GENERAL)),
+        *_series("georgian", "scripts", _GEORGIAN, (6,), (LETTERS, EMOJI)),
+        *_series("telugu", "scripts", _TELUGU, (5,), (LETTERS, GARMENTS)),
+        *_series("which-script", "scripts", _SCRIPTS, (4,), (LETTERS, GENERAL)),
+        *_series("font-digits", "font-digits", _DIGITS, (4, 20), (LETTERS, GARMENTS)),
+        *_series("small-digits", "small-digits", _DIGITS, (5, 15), (LETTERS, GARMENTS)),
+        *_series("cutouts", "cutouts", _CUTOUTS, (6, 11), (GENERAL, EMOJI)),
+        *_series("cutout-kinds", "cutouts", _CUTOUT_KINDS, (10, 25), (GENERAL, EMOJI)),
         *_series("icons", "clipart", _ICONS, (8, 24), (LETTERS, EMOJI)),
     )
 }
