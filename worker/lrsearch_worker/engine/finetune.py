@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from time import perf_counter
 from typing import Final
 
@@ -18,6 +17,7 @@ from lrsearch_worker.engine.checkpoints import TrainingState, require_fit
 from lrsearch_worker.engine.metrics import Evaluation
 from lrsearch_worker.engine.optimiser import SGD
 from lrsearch_worker.engine.rates import freeze, parameter_groups, set_training_modes
+from lrsearch_worker.engine.repeatable import repeatable
 from lrsearch_worker.engine.schedule import factor
 from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.networks.staged import StagedNetwork
@@ -195,7 +195,7 @@ class Finetune:
 
     def _validate(self) -> Evaluation:
         self._network.eval()
-        with _repeatable():
+        with repeatable():
             return self.task.score(self._rest, "validation", self._prefix)
 
     def _rest(self, inputs: Tensor) -> Tensor:
@@ -216,7 +216,7 @@ class Finetune:
 
     def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """One step of the optimiser; the batch's mean loss."""
-        with _repeatable():
+        with repeatable():
             while True:
                 try:
                     loss = self._accumulate(inputs, labels)
@@ -268,15 +268,3 @@ class Finetune:
             if self.rates[stage] > 0.0
             for module in self._network.stage(stage).modules()
         )
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """Make cuDNN take deterministic kernels; what torch runs on the CPU is deterministic anyway."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before

@@ -121,6 +121,28 @@ class LoadedTask:
         for number, positions in enumerate(order):
             yield self._batch("train", view, prefix, positions, (epoch, number))
 
+    def unaugmented_batches(self, positions: Tensor, prefix: int, size: int) -> Iterator[Batch]:
+        """What enters stage `prefix` for training images as they are, `size` at a time.
+
+        Args:
+            positions: Which of the training split, int64.
+            prefix: Frozen stages before.
+            size: Images in a batch; the last may be smaller.
+        """
+
+        def source(wanted: Tensor) -> Tensor:
+            return self._images("train", None, wanted)
+
+        count = self.size("train")
+        stored = len(positions) == count and self._storable(prefix, source)
+        for start in range(0, len(positions), size):
+            part = positions[start : start + size].to(self.device)
+            if stored:
+                inputs = self._store.read(prefix, ("train", None), source, count, part)
+            else:
+                inputs = self._store.compute(prefix, source, part)
+            yield inputs, self._labels["train"][part]
+
     def score(
         self, network: Callable[[Tensor], Tensor], name: SplitName, prefix: int = 0
     ) -> Evaluation:
