@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from lrsearch.contract.recipes import Recipe
 from tests.benchmarks.tasks.build import build, files_of
+from tests.benchmarks.tasks.look import append_probe, look, read_probes
 from tests.benchmarks.tasks.points import LAYERS
 from tests.benchmarks.tasks.run import Cell, run_cells
 from tests.benchmarks.tasks.suite import SUITE
@@ -13,6 +15,9 @@ from tests.benchmarks.tasks.suite import SUITE
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 
 Suite = Annotated[Path, typer.Option(help="Folder of the tasks' files.")]
+
+Sources = Annotated[Path, typer.Option(help="Folder of source models.")]
+Rows = Annotated[Path, typer.Option(help="Folder of what is stored.")]
 
 
 @app.command("build")
@@ -43,8 +48,8 @@ def run_command(
     input_size: Annotated[int | None, typer.Option(help="Default: the source's.")] = None,
     threads: Annotated[int, typer.Option(help="Trials that compute at a time.")] = 2,
     suite: Suite = Path("out/suite"),
-    sources: Annotated[Path, typer.Option(help="Folder of source models.")] = Path("out/sources"),
-    rows: Annotated[Path, typer.Option(help="Folder of what is stored.")] = Path("out/rows"),
+    sources: Sources = Path("out/sources"),
+    rows: Rows = Path("out/rows"),
 ) -> None:
     """Run a layer through the service; run it again and it goes on where it stopped."""
     if layer not in LAYERS:
@@ -58,6 +63,26 @@ def run_command(
         for chosen in ([source] if source else SUITE[name].sources)
     ]
     run_cells(cells, suite, sources, rows, input_size, threads)
+
+
+@app.command("look")
+def look_command(
+    seeds: Annotated[int, typer.Option(help="Recipe seeds, from 0.")] = 1,
+    suite: Suite = Path("out/suite"),
+    sources: Sources = Path("out/sources"),
+    rows: Rows = Path("out/rows"),
+) -> None:
+    """Probe every task with each of its sources; run it again and it goes on."""
+    path = rows / "probes.jsonl"
+    there = read_probes(path)
+    for task in SUITE.values():
+        for source in task.sources:
+            for seed in range(seeds):
+                if (task.name, source, seed) in there or not files_of(suite, task).user.exists():
+                    continue
+                found = look(task, source, Recipe(seed=seed), suite, sources)
+                append_probe(path, {"task": task.name, "source": source, "seed": seed}, found)
+                print(f"{task.name} {source} {seed}: {found.seconds:.2f} s", flush=True)
 
 
 if __name__ == "__main__":
