@@ -1,0 +1,163 @@
+"""The prior: ranks stage rates for a task, from its features and from what was tried on it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+
+from lrsearch.contract.rates import StageRates
+from lrsearch.search.baseline import BASELINE
+from lrsearch.search.prior.coordinates import COORDINATES, coordinates
+from lrsearch.search.prior.evidence import Evidence, logit
+from lrsearch.search.prior.features import Vector
+from lrsearch.search.prior.process import NEW_TASK, Array, Kernel, Normal, Points, Process
+
+SHIPPED: Final = Path(__file__).with_name("prior.safetensors")
+
+
+class Observation(NamedTuple):
+    """What a finetune of the task at hand reached on its validation images."""
+
+    rates: StageRates
+    val_top1: float
+    val_images: int
+
+
+class Ranked(NamedTuple):
+    """Rates, and what is expected of them; the deviations are of one standard deviation."""
+
+    rates: StageRates
+    top1: float
+    """Expected accuracy."""
+    gain: float
+    """Expected accuracy minus the baseline's."""
+    gain_deviation: float
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the evidence teaches.
+
+    Attributes:
+        version: Tells one fit from another.
+        kernel: How alike tasks and rates are.
+        evidence: Finetunes of known tasks.
+    """
+
+    version: str
+    kernel: Kernel
+    evidence: Evidence
+
+    def rank(
+        self,
+        features: Vector,
+        candidates: Sequence[StageRates],
+        seen: Sequence[Observation] = (),
+    ) -> list[Ranked]:
+        """The candidates, the one of the highest expected accuracy first.
+
+        Args:
+            features: Of the task: see `task_features`.
+            candidates: Rates to choose from.
+            seen: What was tried on the task already.
+        """
+        believed = self.believe(features, [*candidates, BASELINE], seen)
+        shares = believed.shares()
+        baseline = len(candidates)
+        ranked = [
+            Ranked(
+                rates,
+                float(shares[i]),
+                float(shares[i] - shares[baseline]),
+                believed.share_difference_deviation(i, baseline),
+            )
+            for i, rates in enumerate(candidates)
+        ]
+        return sorted(ranked, key=lambda each: each.top1, reverse=True)
+
+    def believe(
+        self,
+        features: Vector,
+        rates: Sequence[StageRates],
+        seen: Sequence[Observation] = (),
+    ) -> "Belief":
+        """The joint distribution of what `rates` reach on a task.
+
+        Args:
+            features: Of the task.
+            rates: Any number of them.
+            seen: What was tried on the task already.
+        """
+        everything = [*rates, *(each.rates for each in seen)]
+        standardised = self.evidence.standardised(features[None, :])
+        joint = self._process.at(
+            Points(
+                coordinates(everything),
+                np.repeat(standardised, len(everything), axis=0),
+                np.full(len(everything), NEW_TASK, dtype=np.int64),
+            )
+        )
+        images = np.array([float(each.val_images) for each in seen])
+        correct = np.array([each.val_top1 for each in seen]) * images
+        values, noise = logit(correct, images)
+        places = np.arange(len(rates), len(everything))
+        after = joint.given(places, values, noise + self.kernel.run**2)
+        count = len(rates)
+        return Belief(Normal(after.mean[:count], after.covariance[:count, :count]))
+
+    @cached_property
+    def _process(self) -> Process:
+        evidence = self.evidence
+        return Process(self.kernel, evidence.points(), evidence.values, evidence.noise)
+
+    def write(self, path: Path) -> None:
+        """Writes a safetensors file."""
+        kernel = json.dumps([float(number) for number in self.kernel.vector()])
+        self.evidence.write(path, {"version": self.version, "kernel": kernel})
+
+    @classmethod
+    def read(cls, path: Path = SHIPPED) -> Self:
+        """What `write` wrote.
+
+        Raises:
+            ValueError: The file is of another version of lrsearch.
+        """
+        evidence, metadata = Evidence.read(path)
+        vector = np.array(json.loads(metadata["kernel"]), dtype=np.float64)
+        return cls(metadata["version"], Kernel.of(vector, len(COORDINATES)), evidence)
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What some rates are believed to reach on a task, in logits of accuracy."""
+
+    logits: Normal
+
+    def shares(self) -> Array:
+        """Expected accuracies, shape `(rates,)`.
+
+        The mean of a logistic function of a normal variable, by MacKay's approximation.
+        """
+        variance = self.logits.deviation**2
+        return _logistic(self.logits.mean / np.sqrt(1.0 + np.pi * variance / 8.0))
+
+    def share_difference_deviation(self, one: int, other: int) -> float:
+        """Standard deviation of the difference of two accuracies, to first order."""
+        mean, covariance = self.logits
+        slopes = _logistic(mean[[one, other]]) * _logistic(-mean[[one, other]])
+        a, b = float(slopes[0]), float(slopes[1])
+        variance = (
+            a * a * covariance[one, one]
+            + b * b * covariance[other, other]
+            - 2.0 * a * b * covariance[one, other]
+        )
+        return sqrt(max(float(variance), 0.0))
+
+
+def _logistic(logits: Array) -> Array:
+    return np.asarray(1.0 / (1.0 + np.exp(-logits)), np.float64)
