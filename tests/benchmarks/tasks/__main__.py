@@ -11,6 +11,7 @@ from tests.benchmarks.tasks.look import append_probe, look, read_probes
 from tests.benchmarks.tasks.points import LAYERS
 from tests.benchmarks.tasks.run import Cell, run_cells
 from tests.benchmarks.tasks.suite import SUITE
+from tests.benchmarks.tasks.table import FOLDER, write_table
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -18,6 +19,8 @@ Suite = Annotated[Path, typer.Option(help="Folder of the tasks' files.")]
 
 Sources = Annotated[Path, typer.Option(help="Folder of source models.")]
 Rows = Annotated[Path, typer.Option(help="Folder of what is stored.")]
+
+Table = Annotated[Path, typer.Option("--table", help="Folder of the table.")]
 
 
 @app.command("build")
@@ -83,6 +86,12 @@ def look_command(
                 found = look(task, source, Recipe(seed=seed), suite, sources)
                 append_probe(path, {"task": task.name, "source": source, "seed": seed}, found)
                 print(f"{task.name} {source} {seed}: {found.seconds:.2f} s", flush=True)
+
+
+@app.command("table")
+def table_command(rows: Rows = Path("out/rows"), folder: Table = FOLDER) -> None:
+    """Put all that is stored into the table."""
+    print(f"{write_table(rows, folder)} trials")
 
 
 if __name__ == "__main__":
