@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Tests run side by side, one thread each: torch would otherwise fight itself for the cores.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 
-.PHONY: demo up test lint test-compose bench-engine clean
+.PHONY: demo up test lint test-compose bench-engine bench-search clean
 
 demo: $(INSTALLED)  ## One real job from submission to the finetuned model, in about half a minute
 	$(BIN)/lrsearch demo --out out/demo
@@ -24,6 +24,9 @@ lint: $(INSTALLED)  ## Style and types
 
 bench-engine: $(INSTALLED)  ## The finetune engine against a plain PyTorch script; BENCH="--size …" for options
 	$(BIN)/python -m tests.benchmarks.engine measure $(BENCH)
+
+bench-search: $(INSTALLED)  ## Strategies replayed on the table of real tasks; BENCH="--plot …" for options
+	$(BIN)/python -m tests.benchmarks.search $(BENCH)
 
 test-compose:  ## The deployed set-up, built and run by Docker
 	docker/smoke.sh
