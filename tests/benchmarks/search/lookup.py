@@ -52,7 +52,7 @@ class Task:
     @cached_property
     def val_images(self) -> int:
         """Of its validation split."""
-        return next(row["val_images"] for row in self.measured.rows if row["val_images"])
+        return int(next(row["val_images"] for row in self.measured.rows if row["val_images"]))
 
     def val_top1(self, trial: int, epoch: int = RECIPE.epochs) -> float:
         """Validation accuracy after `epoch`; at random from where a trial diverged."""
