@@ -20,6 +20,7 @@ from lrsearch.contract.leases import (
     Claim,
     FinalWork,
     Lease,
+    ProbeWork,
     Task,
     TrialWork,
     Work,
@@ -102,7 +103,10 @@ def _open_jobs(session: Session, worker: WorkerRow) -> list[str]:
 
 
 def _take(session: Session, job: JobRow, worker: WorkerRow, max_trials: int) -> list[WorkRow]:
-    """What the worker gets of a locked job: what waits there, else new proposals."""
+    """What the worker gets of a locked job: what waits there, else new proposals.
+
+    A probe counts as no trial, so that it goes out with the baseline.
+    """
     if job.state not in OPEN or job.device not in (None, worker.device["kind"]):
         return []
     waiting = _waiting(session, job, max_trials)
@@ -117,15 +121,14 @@ def _take(session: Session, job: JobRow, worker: WorkerRow, max_trials: int) -> 
 
 def _waiting(session: Session, job: JobRow, max_trials: int) -> list[WorkRow]:
     session.flush()
-    works = list(
-        session.scalars(
-            select(WorkRow)
-            .where(WorkRow.job_id == job.id, WorkRow.state == "waiting")
-            .order_by(WorkRow.id)
-            .limit(max_trials)
-        )
-    )
-    return works[:1] if works and works[0].kind == "final" else works
+    works: dict[str, list[WorkRow]] = {"final": [], "trial": [], "probe": []}
+    for work in session.scalars(
+        select(WorkRow)
+        .where(WorkRow.job_id == job.id, WorkRow.state == "waiting")
+        .order_by(WorkRow.id)
+    ):
+        works[work.kind].append(work)
+    return works["final"] or works["probe"] + works["trial"][:max_trials]
 
 
 def _grant(
@@ -171,6 +174,8 @@ def _begin(
         )
     if work.kind == "final":
         return _final_work(session, job, work)
+    if work.kind == "probe":
+        return ProbeWork(id=work.id)
     return _begin_trial(session, worker, job, work, now)
 
 

@@ -32,7 +32,7 @@ def fenced(
             {
                 "expired": "no heartbeat came in time",
                 "released": "it was handed back",
-                "cancelled": "the job was cancelled",
+                "cancelled": f"the job is {job.state if job else 'over'}",
                 "done": "all its work is reported",
             }[lease.state]
         )

@@ -29,6 +29,7 @@ from lrsearch.events import append_event
 from lrsearch.ids import new_id
 from lrsearch.keys import Principal
 from lrsearch.paging import newest_first
+from lrsearch.probes import add_probe, probe_of
 from lrsearch.search.baseline import BASELINE, baseline_point
 from lrsearch.search.proposals import require_strategy
 from lrsearch.source_models import find_source_model, require_ready_source_model
@@ -44,7 +45,7 @@ WORKER_PRESENT_SECONDS = 90.0
 def submit_job(
     session: Session, request: JobRequest, principal: Principal, idempotency_key: str | None
 ) -> tuple[Job, bool]:
-    """A new job with its baseline in the queue, or the one that the idempotency key made before.
+    """A new job, its baseline and probe in the queue, or the one that the idempotency key made.
 
     Returns:
         The job, and whether it is new.
@@ -95,6 +96,7 @@ def submit_job(
             return job_as_contract(session, earlier), False
         raise
     add_trial(session, job, 0, baseline_point(request.protocol), BASELINE, baseline=True)
+    add_probe(session, job)
     tell_ledger(session, job)
     return job_as_contract(session, job), True
 
@@ -202,14 +204,19 @@ def settle_reservation(session: Session, job: JobRow, trial: TrialRow, epochs_ru
 
 
 def end_job(session: Session, job: JobRow, state: JobState, reason: str | None) -> None:
-    """The job is over."""
+    """The job is over. A probe that is still being made is not waited for."""
     job.state, job.reason, job.exhausted = state, reason, True
     job.finished_at = database_now(session)
+    unfinished = (WorkRow.job_id == job.id, WorkRow.state != "done")
     session.execute(
-        update(WorkRow)
-        .where(WorkRow.job_id == job.id, WorkRow.state != "done")
-        .values(state="done")
+        update(LeaseRow)
+        .where(
+            LeaseRow.state == "active",
+            LeaseRow.id.in_(select(WorkRow.lease_id).where(*unfinished, WorkRow.kind == "probe")),
+        )
+        .values(state="cancelled")
     )
+    session.execute(update(WorkRow).where(*unfinished).values(state="done"))
     append_event(session, job, JobFinished(state=state, reason=reason))
     tell_ledger(session, job)
 
@@ -238,6 +245,7 @@ def job_as_contract(session: Session, row: JobRow) -> Job:
         trials_finished=row.trials_finished,
         spent=Spent(trials=row.trials_begun, epochs=row.epochs_spent, seconds=row.seconds_spent),
         best=best,
+        probe=probe_of(row),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

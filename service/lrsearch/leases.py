@@ -16,6 +16,7 @@ from lrsearch.contract.leases import (
     FinalReport,
     Heartbeat,
     HeartbeatReply,
+    ProbeReport,
     Report,
     ReportReply,
     TrialReport,
@@ -27,6 +28,7 @@ from lrsearch.errors import ConflictError, invalid_field, lease_lost
 from lrsearch.events import append_event
 from lrsearch.fence import fenced, locked, running_trial, work_of, works_of
 from lrsearch.jobs import cancel_trials, end_job, request_of, settle_reservation
+from lrsearch.probes import finish_probe, give_up_probe
 from lrsearch.search.pruning import should_prune
 from lrsearch.settings import Settings
 from lrsearch.trials import (
@@ -108,6 +110,9 @@ def report_work(
         case ("trial", TrialReport()):
             assert job is not None
             _finish_trial(session, job, work, report)
+        case ("probe", ProbeReport()):
+            assert job is not None
+            finish_probe(session, job, report)
         case ("final", FinalReport()):
             assert job is not None
             complete(session, job, report)
@@ -323,6 +328,9 @@ def _give_up(session: Session, job: JobRow | None, work: WorkRow, reason: str) -
             work,
             TrialReport(outcome="failed", reason=reason, curve=[], seconds=0.0),
         )
+    elif work.kind == "probe":
+        assert job is not None
+        give_up_probe(session, job, reason)
     elif work.kind == "final":
         assert job is not None
         end_job(session, job, "failed", f"the final test could not be run: {reason}")

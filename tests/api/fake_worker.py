@@ -15,6 +15,8 @@ from lrsearch.contract.leases import (
     Heartbeat,
     HeartbeatReply,
     Lease,
+    ProbeReport,
+    ProbeWork,
     Report,
     TestScore,
     TrialReport,
@@ -25,6 +27,7 @@ from lrsearch.contract.leases import (
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch.contract.workers import Worker
 from tests.api.samples import weights
+from tests.probes import a_probe
 
 
 class FakeWorker:
@@ -97,6 +100,8 @@ class FakeWorker:
                 match work:
                     case TrialWork():
                         report: Report = self.finetune(lease, work, top1s.get(work.number, 0.5))
+                    case ProbeWork():
+                        report = ProbeReport(probe=a_probe())
                     case FinalWork():
                         report = final_report(winner_correct=27, baseline_correct=15)
                     case CheckModelWork():

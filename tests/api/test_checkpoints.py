@@ -30,7 +30,7 @@ def test_the_next_holder_of_a_trial_gets_what_the_last_one_sent(
     problem(fetch(api, first), 409, "lease_lost")
 
     second = worker.claim()
-    assert second.work[0].model_dump()["checkpoint"]["sha256"] == sha256(STATE).hexdigest()
+    assert second.work[-1].model_dump()["checkpoint"]["sha256"] == sha256(STATE).hexdigest()
     assert fetch(api, second).content == STATE
     problem(api.get(f"/v1/blobs/{sha256(STATE).hexdigest()}"), 404, "blob_unknown")
 
@@ -71,4 +71,4 @@ def stored(api: Api) -> set[str]:
 
 
 def _url(lease: Lease) -> str:
-    return f"/v1/leases/{lease.id}/work/{lease.work[0].id}/checkpoint"
+    return f"/v1/leases/{lease.id}/work/{lease.work[-1].id}/checkpoint"

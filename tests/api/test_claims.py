@@ -7,7 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lrsearch.api.routes import leases as routes
-from lrsearch.contract.leases import CheckModelReport, CheckModelWork, Claim, Lease, TrialWork
+from lrsearch.contract.leases import (
+    CheckModelReport,
+    CheckModelWork,
+    Claim,
+    Lease,
+    ProbeWork,
+    TrialWork,
+)
 from tests.api.conftest import Json, problem, until
 from tests.api.fake_worker import FakeWorker
 from tests.api.samples import checkpoint
@@ -45,8 +52,9 @@ def test_a_waiting_claim_gets_the_job_that_is_submitted_meanwhile(
         lease = Lease.model_validate_json(claim.result(PATIENCE).content)
     assert lease.task is not None
     assert (lease.task.job_id, lease.task.data_set_id) == (job["id"], job["data_set_id"])
-    assert isinstance(lease.work[0], TrialWork)
-    assert lease.work[0].baseline
+    assert isinstance(lease.work[0], ProbeWork)
+    assert isinstance(lease.work[1], TrialWork)
+    assert lease.work[1].baseline
 
 
 def test_a_waiting_claim_gets_the_checkpoint_that_is_registered_meanwhile(

@@ -10,9 +10,11 @@ from httpx_sse import ServerSentEvent, connect_sse
 
 from lrsearch.api.routes import jobs as routes
 from lrsearch.contract.events import Event
+from lrsearch.contract.leases import ProbeReport
 from tests.api.conftest import Json, problem
 from tests.api.fake_worker import FakeWorker
 from tests.api.serving import Api
+from tests.probes import a_probe
 
 REQUEST = {
     "data_set": "animals",
@@ -88,9 +90,12 @@ def test_an_open_stream_tells_what_happens_as_it_happens(
         worker = FakeWorker(api)
         lease = worker.claim()
         assert next(events).event == "trial_started"
-        report = worker.finetune(lease, lease.work[0], 0.5)
+        look, baseline = lease.work
+        worker.report(lease, look, ProbeReport(probe=a_probe()))
+        assert next(events).event == "probe_finished"
+        report = worker.finetune(lease, baseline, 0.5)
         assert [next(events).event, next(events).event] == ["epoch_finished"] * 2
-        worker.report(lease, lease.work[0], report)
+        worker.report(lease, baseline, report)
         assert next(events).event == "trial_finished"
         api.post(f"/v1/jobs/{job['id']}/cancel")
         assert [event.event for event in events] == ["job_finished"]

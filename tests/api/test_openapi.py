@@ -88,7 +88,15 @@ def test_every_parameter_and_every_field_of_a_request_is_described(document: Jso
         for parameter in operation.get("parameters", []):
             is_described = parameter.get("description") or parameter["in"] == "path"
             assert is_described, f"{name}: {parameter['name']}"
-    for name in ("JobRequest", "Recipe", "Budget", "Graduated", "FolderRegistration", "Splits"):
+    for name in (
+        "JobRequest",
+        "Recipe",
+        "Budget",
+        "Graduated",
+        "FolderRegistration",
+        "Splits",
+        "Probe",
+    ):
         schema = document["components"]["schemas"][name]
         assert schema["description"], name
         for field, declared in schema["properties"].items():

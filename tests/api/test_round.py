@@ -12,6 +12,7 @@ from tests.api.conftest import problem, uploaded
 from tests.api.fake_worker import FakeWorker
 from tests.api.samples import silhouettes, weights, zip_of
 from tests.api.serving import Api, serving
+from tests.probes import a_probe
 
 EPOCHS = 2
 
@@ -45,14 +46,14 @@ def test_from_images_to_the_tested_winner(either: Api) -> None:
     assert (data_set["state"], data_set["statistics"]["images"]) == ("ready", 60)
 
     job = submitted(either)
-    assert (job.state, job.trials_planned) == ("waiting", 3)
+    assert (job.state, job.trials_planned, job.probe) == ("waiting", 3, None)
     assert "start one" in (job.reason or "")
     problem(either.get(f"/v1/jobs/{job.id}/result"), 409, "job_not_finished")
 
     FakeWorker(either).work_off({0: 0.5, 1: 0.9, 2: 0.7})
 
     job = Job.model_validate_json(either.get(f"/v1/jobs/{job.id}").content)
-    assert (job.state, job.trials_finished) == ("complete", 3)
+    assert (job.state, job.trials_finished, job.probe) == ("complete", 3, a_probe())
     assert job.spent.model_dump() == {"trials": 2, "epochs": 2 * EPOCHS, "seconds": 4.5}
 
     trials = either.get(f"/v1/jobs/{job.id}/trials").json()["items"]
@@ -73,6 +74,7 @@ def test_from_images_to_the_tested_winner(either: Api) -> None:
     events = either.get(f"/v1/jobs/{job.id}/events").text
     assert events.count("event: trial_finished") == 3
     assert events.count("event: job_finished") == 1
+    assert events.count("event: probe_finished") == 1
 
     winner = either.get(result.weights_url)
     assert winner.content == weights(1)

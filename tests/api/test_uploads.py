@@ -104,7 +104,7 @@ def test_weights_over_the_limit_are_refused_and_leave_nothing(
     submit({"data_set": "animals", "source_model": "random"})
     worker = FakeWorker(api)
     lease = worker.claim()
-    path = f"/v1/leases/{lease.id}/work/{lease.work[0].id}/{file}"
+    path = f"/v1/leases/{lease.id}/work/{lease.work[-1].id}/{file}"
     before = api.stored_files()
     large = api.put(path, content=bytes(MAX_UPLOAD + 1), headers={"Lease-Token": lease.token})
     problem(large, 413, "too_large")
@@ -195,7 +195,7 @@ def test_weights_that_are_cut_off_are_not_linked(api: Api, submit: Callable[[Jso
     submit({"data_set": "animals", "source_model": "random", "recipe": {"epochs": 1}})
     worker = FakeWorker(api)
     lease = worker.claim()
-    (work,) = lease.work
+    work = lease.work[-1]
     assert isinstance(work, TrialWork)
     before = api.stored_files()
     cut_off(

@@ -28,6 +28,7 @@ def test_a_folder_is_submitted_and_watched_to_its_result(
     assert done.exit_code == 0, done.output
     assert "Uploading shades as data set shades." in done.stderr
     assert "(scale 1) started on scripted" in done.output
+    assert "task probed: 30 training images of 3 labels" in done.output
     assert "epoch 2/2: validation top-1 90.0 %" in done.output
     assert "job complete" in done.output
     row = next(line for line in done.output.splitlines() if line.startswith(" scale 2.5"))
@@ -91,6 +92,7 @@ def test_a_job_is_shown_with_its_rates_and_its_result(run: Run, complete_job: Jo
     text = run("show", complete_job.name).output
 
     assert "state         complete" in text
+    assert "probe         30 training images of 3 labels" in text
     assert "frozen  0.0025  0.005  0.01  0.02  0.04" in " ".join(text.split()).replace(" ", "  ")
     assert "+25.0 points" in text
 

@@ -11,11 +11,13 @@ from lrsearch.contract.events import (
     Event,
     EventBody,
     JobFinished,
+    ProbeFinished,
     TrialFinished,
     TrialPutBack,
     TrialStarted,
 )
 from lrsearch.contract.trials import EpochMetrics
+from tests.probes import a_probe
 from tests.report.outcomes import JOB_ID, STARTED, a_job
 
 
@@ -70,6 +72,14 @@ def test_a_running_trial_shows_its_epoch_and_accuracy() -> None:
     assert "scale 1" in text
     assert "epoch 3/5" in text
     assert "62.5 %" in text
+
+
+def test_a_task_that_is_probed_is_described() -> None:
+    assert "Task" not in drawn(progress_after((0, started(0))))
+
+    text = drawn(progress_after((0, started(0)), (1, ProbeFinished(probe=a_probe(), reason=None))))
+
+    assert "Task: 30 training images of 3 labels" in text
 
 
 def test_the_best_so_far_is_named() -> None:
@@ -151,6 +161,14 @@ def test_the_end_of_a_job_ends_its_trials() -> None:
             TrialFinished(trial=2, state="diverged", reason="NaN", val_top1=None, best=False),
             "trial 2 (scale 2) diverged (NaN)",
         ),
+        (
+            ProbeFinished(probe=a_probe(), reason=None),
+            (
+                "task probed: 30 training images of 3 labels (10 each); "
+                "frozen features 70.0 % linear, 60.0 % by neighbours; chance 33.3 %"
+            ),
+        ),
+        (ProbeFinished(probe=None, reason="no memory"), "the task could not be probed: no memory"),
         (JobFinished(state="failed", reason="no trial ended"), "job failed: no trial ended"),
     ],
 )

@@ -17,6 +17,8 @@ from lrsearch.contract.leases import (
     FinalWork,
     Heartbeat,
     Lease,
+    ProbeReport,
+    ProbeWork,
     Report,
     TestScore,
     TrialReport,
@@ -25,6 +27,7 @@ from lrsearch.contract.leases import (
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch.contract.workers import Device, Worker, WorkerRegistration
+from tests.probes import a_probe
 
 
 def accuracy_of(rates: StageRates) -> float:
@@ -87,6 +90,8 @@ class ScriptedWorker:
             match work:
                 case TrialWork():
                     report = self._finetune(lease, work, path, headers)
+                case ProbeWork():
+                    report = ProbeReport(probe=a_probe())
                 case FinalWork():
                     report = _final_report(work, self._test_images)
                 case CheckModelWork():

@@ -12,6 +12,7 @@ from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.results import Contender, Cost, Interval, Result
 from lrsearch.contract.trials import EpochMetrics, Trial, TrialState
 from lrsearch.report.job_report import JobReport
+from tests.probes import a_probe
 
 STARTED = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
@@ -108,6 +109,7 @@ def a_job(protocol: Protocol | None = None, **changes: Any) -> Job:
         "trials_finished": 12,
         "spent": Spent(trials=11, epochs=55, seconds=72.0),
         "best": Best(trial=6, val_top1=0.81),
+        "probe": a_probe(),
         "created_at": STARTED,
         "started_at": STARTED,
         "finished_at": STARTED + timedelta(seconds=80),

@@ -1,9 +1,12 @@
 import re
 from html.parser import HTMLParser
 
+from lrsearch.contract.datasets import Spread
+from lrsearch.contract.probes import StageRatios
 from lrsearch.contract.trials import Trial
 from lrsearch.report.html import page
 from lrsearch.report.job_report import JobReport
+from tests.probes import a_probe
 from tests.report.outcomes import a_data_set, a_job, a_report
 
 _HOSTILE = '<img src=x onerror="alert(1)">'
@@ -52,6 +55,32 @@ def test_recipe_and_data_set_are_described() -> None:
     assert "epochs 5 batch size 32 schedule step" in text
     assert "420 images (390 distinct) 3 labels 28–64 × 28–64 pixels" in text
     assert "cat 150 dog 140 horse 130" in text
+
+
+def test_what_the_probe_found_stands_in_two_tables() -> None:
+    text = text_of(a_report())
+
+    assert "resnet27 at 32 px 30 3 10 33.3 % 60.0 % 70.0 % 1.09 → 0.80" in text
+    assert "weights 1,000 9,000 55,000 440,000 880,000 387" in text
+    assert "gradient / weights 0.09 0.06 0.05 0.04 0.01 0.2" in text
+
+
+def test_a_probe_without_some_figures_has_dashes_and_a_job_without_one_no_table() -> None:
+    found = a_probe(
+        knn_top1=None,
+        linear_top1=None,
+        head_losses=[],
+        images_per_label=Spread(min=1, median=2, max=5),
+        gradient_ratios=StageRatios(
+            conv1=None, conv2=0.06, conv3=0.05, conv4=0.04, conv5=0.01, head=0.2
+        ),
+    )
+
+    text = text_of(a_report(job=a_job(probe=found)))
+
+    assert "30 3 1–5 33.3 % – – –" in text
+    assert "gradient / weights – 0.06" in text
+    assert "before any finetune" not in text_of(a_report(job=a_job(probe=None)))
 
 
 def test_users_text_is_escaped() -> None:

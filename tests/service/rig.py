@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from lrsearch import events, jobs, leases, source_models, trials, workers
 from lrsearch.checkpoints import note_checkpoint
@@ -23,6 +24,8 @@ from lrsearch.contract.leases import (
     Heartbeat,
     HeartbeatReply,
     Lease,
+    ProbeReport,
+    ProbeWork,
     Report,
     ReportReply,
     TestScore,
@@ -36,12 +39,13 @@ from lrsearch.contract.sources import ResNet27, SourceModel, SourceSpec
 from lrsearch.contract.trials import EpochMetrics, Trial
 from lrsearch.contract.workers import Device, DeviceKind, WorkerRegistration
 from lrsearch.db.engine import Database, database_now
-from lrsearch.db.tables import DataSetRow, LeaseRow
+from lrsearch.db.tables import DataSetRow, LeaseRow, WorkRow
 from lrsearch.ids import new_id
 from lrsearch.keys import NOBODY
 from lrsearch.results import get_result
 from lrsearch.settings import Settings
 from lrsearch.store import Blob
+from tests.probes import a_probe
 
 EPOCHS = 2
 """Of the recipe, where a test says nothing else."""
@@ -95,14 +99,26 @@ class Rig:
                 )
             )
 
-    def submit(self, *, epochs: int = EPOCHS, key: str | None = None, **request: Any) -> Job:
-        """A job on `animals`, where `request` names no other data set."""
+    def submit(
+        self, *, epochs: int = EPOCHS, key: str | None = None, probe: bool = False, **request: Any
+    ) -> Job:
+        """A job on `animals`, where `request` names no other data set.
+
+        Its probe waits with the baseline if `probe`; else it is out of the way.
+        """
         wanted = JobRequest(
             **{"data_set": "animals", "source_model": "random", **request},
             recipe=Recipe(epochs=epochs),
         )
         with self.database.write() as session:
-            return jobs.submit_job(session, wanted, NOBODY, key)[0]
+            job, _ = jobs.submit_job(session, wanted, NOBODY, key)
+            if not probe:
+                session.execute(
+                    update(WorkRow)
+                    .where(WorkRow.job_id == job.id, WorkRow.kind == "probe")
+                    .values(state="done")
+                )
+        return job
 
     def cancel(self, job_id: str) -> Job:
         with self.database.write() as session:
@@ -135,7 +151,7 @@ class Rig:
         self, lease: Lease, val_top1s: Sequence[float] = (), work: Work | None = None
     ) -> Directive:
         """A heartbeat with all epochs of the one trial so far; returns the directive for it."""
-        work = work or lease.work[0]
+        work = work or lease.work[-1]
         return self.heartbeat(lease, {work.id: val_top1s}).directives[work.id]
 
     def heartbeat(self, lease: Lease, curves: dict[str, Sequence[float]]) -> HeartbeatReply:
@@ -159,10 +175,10 @@ class Rig:
 
     def checkpoint(self, lease: Lease, epochs: int, content: str = "") -> Checkpoint:
         """A checkpoint of the lease's one trial that is noted as uploaded."""
-        digest = sha256(f"{lease.work[0].id} {epochs}{content}".encode()).hexdigest()
+        digest = sha256(f"{lease.work[-1].id} {epochs}{content}".encode()).hexdigest()
         checkpoint = Checkpoint(sha256=digest, epochs=epochs)
         with self.database.write() as session:
-            note_checkpoint(session, lease.id, lease.token, lease.work[0].id, checkpoint)
+            note_checkpoint(session, lease.id, lease.token, lease.work[-1].id, checkpoint)
         return checkpoint
 
     def report(self, lease: Lease, work: Work, report: Report) -> ReportReply:
@@ -174,7 +190,7 @@ class Rig:
     ) -> ReportReply:
         """Report that the lease's one trial ended early, after these epochs."""
         report = TrialReport(outcome=outcome, curve=curve(*val_top1s), seconds=seconds)
-        return self.report(lease, lease.work[0], report)
+        return self.report(lease, lease.work[-1], report)
 
     def complete(
         self,
@@ -185,7 +201,7 @@ class Rig:
         work: Work | None = None,
     ) -> TrialReport:
         """Upload weights and report a complete trial; returns the report."""
-        work = work or lease.work[0]
+        work = work or lease.work[-1]
         assert lease.task is not None
         report = TrialReport(
             outcome="complete",
@@ -224,6 +240,8 @@ class Rig:
             for work in lease.work:
                 if isinstance(work, TrialWork):
                     self.complete(lease, accuracy(work), work=work)
+                elif isinstance(work, ProbeWork):
+                    self.report(lease, work, ProbeReport(probe=a_probe()))
                 elif isinstance(work, FinalWork):
                     self.report(lease, work, final_report_of(work))
 

@@ -14,6 +14,8 @@ from lrsearch.contract.leases import (
     FailedReport,
     FinalWork,
     Lease,
+    ProbeReport,
+    ProbeWork,
     Report,
     Task,
     TestScore,
@@ -27,6 +29,7 @@ from lrsearch_worker.cache import Cache
 from lrsearch_worker.courier import Courier, Saver
 from lrsearch_worker.engine.checkpoints import Progress, from_bytes
 from lrsearch_worker.engine.memory import steps_that_fit
+from lrsearch_worker.engine.probe import probe
 from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.errors import (
     DeviceLostError,
@@ -44,7 +47,14 @@ from lrsearch_worker.weights import WeightsError, complete_network
 
 RECIPE_IN_CARD: Final = {"epochs", "batch_size", "schedule", "momentum", "weight_decay", "seed"}
 
+OtherWork = ProbeWork | FinalWork | CheckModelWork
+"""Work that is no trial."""
+
 log = structlog.get_logger(__name__)
+
+
+class _CancelledError(Exception):
+    """The service wants the rest of a piece of work no more."""
 
 
 class Runner:
@@ -86,14 +96,14 @@ class Runner:
         """
         fetcher = Fetcher(self._service, self._cache, heart)
         trials = [work for work in lease.work if isinstance(work, TrialWork)]
+        others = [work for work in lease.work if not isinstance(work, TrialWork)]
+        for work in others:  # of these, only a probe comes together with trials, and is soon done
+            heart.check()
+            with structlog.contextvars.bound_contextvars(**_name_of(work)):
+                self._do(lease, work, fetcher, heart)
         if trials:
             heart.check()
             self._trials(lease, trials, fetcher, heart)
-        for work in lease.work:
-            if not isinstance(work, TrialWork):
-                heart.check()
-                with structlog.contextvars.bound_contextvars(**_name_of(work)):
-                    self._do(lease, work, fetcher, heart)
 
     def _trials(self, lease: Lease, works: list[TrialWork], fetcher: Fetcher, heart: Heart) -> None:
         """Train together, and report each as it ends."""
@@ -146,15 +156,16 @@ class Runner:
             return _failed_trial(error)
         return report.model_copy(update={"weights_sha256": uploaded.sha256})
 
-    def _do(
-        self, lease: Lease, work: CheckModelWork | FinalWork, fetcher: Fetcher, heart: Heart
-    ) -> None:
+    def _do(self, lease: Lease, work: OtherWork, fetcher: Fetcher, heart: Heart) -> None:
         report: Report
         try:
-            if isinstance(work, CheckModelWork):
-                report = _check_model(work, fetcher)
-            else:
-                report = self._final(work, self._task(_task_of(lease), fetcher), fetcher)
+            match work:
+                case CheckModelWork():
+                    report = _check_model(work, fetcher)
+                case ProbeWork():
+                    report = _probe(work, self._task(_task_of(lease), fetcher), heart)
+                case FinalWork():
+                    report = self._final(work, self._task(_task_of(lease), fetcher), fetcher)
         except (LeaseLostError, StoppedError):
             raise
         except Exception as error:
@@ -215,11 +226,11 @@ class Runner:
             raise DeviceLostError(f"the device fails: {error}") from error
 
 
-def _name_of(work: CheckModelWork | FinalWork) -> dict[str, object]:
+def _name_of(work: OtherWork) -> dict[str, object]:
     """What a piece of work is called in the log."""
-    if isinstance(work, FinalWork):
-        return {"work": "final"}
-    return {"work": "check_model", "source_model": work.source_model.name}
+    if isinstance(work, CheckModelWork):
+        return {"work": work.kind, "source_model": work.source_model.name}
+    return {"work": work.kind}
 
 
 def _progress(lease: Lease, work: TrialWork, fetcher: Fetcher) -> Progress | None:
@@ -235,6 +246,28 @@ def _progress(lease: Lease, work: TrialWork, fetcher: Fetcher) -> Progress | Non
             "checkpoint not used; the trial begins anew", trial=work.number, reason=str(error)
         )
         return None
+
+
+def _probe(work: ProbeWork, task: LoadedTask, heart: Heart) -> Report:
+    """Look at the task, until it is cancelled."""
+
+    def check() -> None:
+        heart.check()
+        if heart.directive(work.id) == "cancel":
+            raise _CancelledError
+
+    try:
+        found = probe(task, check)
+    except _CancelledError:
+        return FailedReport(reason="the service cancelled it")
+    log.info(
+        "task probed",
+        images=found.images,
+        labels=found.labels,
+        linear_top1=found.linear_top1 and round(found.linear_top1, 4),
+        seconds=round(found.seconds, 2),
+    )
+    return ProbeReport(probe=found)
 
 
 def _check_model(work: CheckModelWork, fetcher: Fetcher) -> CheckModelReport:

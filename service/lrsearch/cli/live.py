@@ -7,6 +7,7 @@ from rich.text import Text
 
 from lrsearch.cli.progress import JobProgress
 from lrsearch.cli.sentences import Naming
+from lrsearch.report.probe import probe_line
 from lrsearch.report.text import duration, percent
 
 _BAR_COLUMNS = 34
@@ -16,7 +17,7 @@ _SHOWN_TRIALS = 16
 
 
 def drawing(progress: JobProgress, name: Naming) -> RenderableType:
-    """State, a bar for the whole job, one for each running trial, and the best so far."""
+    """State, task, a bar for the whole job, one for each running trial, and the best so far."""
     running = sorted(progress.running.values(), key=lambda trial: trial.number)
     bars = Table.grid(padding=(0, 2))
     bars.add_row(*_whole_job(progress))
@@ -27,7 +28,10 @@ def drawing(progress: JobProgress, name: Naming) -> RenderableType:
             Text(f"epoch {trial.epoch}/{progress.epochs}"),
             Text(percent(trial.val_top1) if trial.val_top1 is not None else "", style="cyan"),
         )
-    parts: list[RenderableType] = [_headline(progress), bars]
+    parts: list[RenderableType] = [_headline(progress)]
+    if progress.probe is not None:
+        parts.append(Text(f"Task: {probe_line(progress.probe)}", style="dim"))
+    parts.append(bars)
     if len(running) > _SHOWN_TRIALS:
         parts.append(Text(f"  and {len(running) - _SHOWN_TRIALS} more", style="dim"))
     if progress.best is not None:

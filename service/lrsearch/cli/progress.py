@@ -7,11 +7,13 @@ from lrsearch.contract.events import (
     EpochFinished,
     Event,
     JobFinished,
+    ProbeFinished,
     TrialFinished,
     TrialPutBack,
     TrialStarted,
 )
 from lrsearch.contract.jobs import Job, JobState
+from lrsearch.contract.probes import Probe
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class JobProgress:
         self.running: dict[int, RunningTrial] = {}
         self.finished: dict[int, TrialFinished] = {}
         self.best: TrialFinished | None = None
+        self.probe: Probe | None = None
         self.last_event = 0
         self._searching_since: datetime | None = None
         self._now = job.created_at
@@ -65,6 +68,8 @@ class JobProgress:
                 self.best = body if body.best else self.best
                 if self.trials is not None and len(self.finished) >= self.trials:
                     self.state = "finalising"
+            case ProbeFinished() as body:
+                self.probe = body.probe
             case JobFinished() as body:
                 self.state, self.reason = body.state, body.reason
                 self.running.clear()

@@ -6,10 +6,12 @@ from lrsearch.contract.events import (
     EpochFinished,
     Event,
     JobFinished,
+    ProbeFinished,
     TrialFinished,
     TrialPutBack,
     TrialStarted,
 )
+from lrsearch.report.probe import probe_line
 from lrsearch.report.text import percent
 
 Naming = Callable[[int], str]
@@ -41,5 +43,9 @@ def _words(event: Event, name: Naming) -> str:
             best = ", the best so far" if body.best else ""
             reason = f" ({body.reason})" if body.reason else ""
             return f"trial {body.trial} ({name(body.trial)}) {body.state}{score}{best}{reason}"
+        case ProbeFinished() as body:
+            if body.probe is None:
+                return f"the task could not be probed: {body.reason}"
+            return f"task probed: {probe_line(body.probe)}"
         case JobFinished() as body:
             return f"job {body.state}" + (f": {body.reason}" if body.reason else "")

@@ -18,6 +18,7 @@ from lrsearch.contract.trials import Trial
 from lrsearch.contract.workers import Worker
 from lrsearch.report.axis import point_label
 from lrsearch.report.job_report import JobReport
+from lrsearch.report.probe import probe_line
 from lrsearch.report.text import duration, p_value, percent, points, rate, size
 
 
@@ -55,6 +56,8 @@ def job_summary(job: Job) -> RenderableType:
     grid.add_row(
         "recipe", f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.schedule}"
     )
+    if job.probe is not None:
+        grid.add_row("probe", probe_line(job.probe))
     grid.add_row(
         "spent",
         f"{job.spent.trials} finetunes, {job.spent.epochs} epochs, {duration(job.spent.seconds)}",

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from lrsearch.contract.base import Accuracy, Contract, Identifier
 from lrsearch.contract.jobs import JobState
+from lrsearch.contract.probes import Probe
 from lrsearch.contract.trials import EpochMetrics, TrialState
 
 
@@ -56,6 +57,14 @@ class TrialFinished(Contract):
     best: bool = Field(description="Whether it is the best of its job so far.")
 
 
+class ProbeFinished(Contract):
+    """The job's task has been probed, or cannot be; the job goes on either way."""
+
+    type: Literal["probe_finished"] = "probe_finished"
+    probe: Probe | None = Field(description="Null where it failed.")
+    reason: str | None = Field(description="Why it failed.")
+
+
 class JobFinished(Contract):
     """The job has ended; no event follows."""
 
@@ -65,7 +74,7 @@ class JobFinished(Contract):
 
 
 EventBody = Annotated[
-    TrialStarted | EpochFinished | TrialPutBack | TrialFinished | JobFinished,
+    TrialStarted | EpochFinished | TrialPutBack | TrialFinished | ProbeFinished | JobFinished,
     Field(discriminator="type"),
 ]
 

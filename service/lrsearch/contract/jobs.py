@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from lrsearch.contract.base import Accuracy, Contract, Identifier, Name
 from lrsearch.contract.budgets import Budget
+from lrsearch.contract.probes import Probe
 from lrsearch.contract.protocols import MAX_POINTS, Graduated, Protocol, grid_size, is_finite
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.workers import DeviceKind
@@ -117,6 +118,10 @@ class Job(Contract):
     trials_finished: int = Field(ge=0, description="Trials that ended, however.")
     spent: Spent
     best: Best | None
+    probe: Probe | None = Field(
+        default=None,
+        description="What the task is like; null until it has been probed, or where that failed.",
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

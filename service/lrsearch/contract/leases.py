@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lrsearch.contract.base import Accuracy, Contract, Identifier, Seconds, Sha256
+from lrsearch.contract.probes import Probe
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.sources import SourceModel
@@ -52,6 +53,13 @@ class TrialWork(Contract):
     )
 
 
+class ProbeWork(Contract):
+    """Look at the job's task: a probe."""
+
+    kind: Literal["probe"] = "probe"
+    id: Identifier
+
+
 class FinalWork(Contract):
     """Score the stored winner and baseline on the test split, once."""
 
@@ -69,7 +77,7 @@ class CheckModelWork(Contract):
     source_model: SourceModel
 
 
-Work = Annotated[TrialWork | FinalWork | CheckModelWork, Field(discriminator="kind")]
+Work = Annotated[TrialWork | ProbeWork | FinalWork | CheckModelWork, Field(discriminator="kind")]
 
 
 class Task(Contract):
@@ -91,7 +99,7 @@ class Lease(Contract):
     lease_seconds: float = Field(gt=0.0, description="It expires so long after the last heartbeat.")
     heartbeat_seconds: float = Field(gt=0.0, description="Send a heartbeat at least this often.")
     task: Task | None = Field(description="Null for work that belongs to no job.")
-    work: list[Work]
+    work: list[Work] = Field(description="To be done in this order, the trials side by side.")
 
 
 class Epoch(Contract):
@@ -135,6 +143,13 @@ class TrialReport(Contract):
     weights_sha256: Sha256 | None = Field(
         default=None, description="Of the weights uploaded under this lease for this trial."
     )
+
+
+class ProbeReport(Contract):
+    """What a probe has found."""
+
+    kind: Literal["probe"] = "probe"
+    probe: Probe
 
 
 class TestScore(Contract):
@@ -198,14 +213,15 @@ class CheckModelReport(Contract):
 
 
 class FailedReport(Contract):
-    """A `final` or `check_model` that could not be done."""
+    """A `probe`, `final` or `check_model` that could not be done."""
 
     kind: Literal["failed"] = "failed"
     reason: str = Field(min_length=1, max_length=2000)
 
 
 Report = Annotated[
-    TrialReport | FinalReport | CheckModelReport | FailedReport, Field(discriminator="kind")
+    TrialReport | ProbeReport | FinalReport | CheckModelReport | FailedReport,
+    Field(discriminator="kind"),
 ]
 
 

@@ -157,6 +157,7 @@ class JobRow(Table):
     best_trial: Mapped[int | None]  # number of the best complete trial
     best_val_top1: Mapped[float | None]
     last_event: Mapped[int] = mapped_column(default=0)
+    probe: Mapped[dict[str, Any] | None]  # Probe
     result: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -241,8 +242,8 @@ class LeaseRow(Table):
 class WorkRow(Table):
     """A piece of work in the queue. States: waiting, leased, done.
 
-    Kinds: trial (its id is the trial's), final (its id is the job's), check_model (its id is the
-    source model's).
+    Kinds: trial (its id is the trial's), probe, final (its id is the job's), check_model (its id is
+    the source model's).
     """
 
     __tablename__ = "work"

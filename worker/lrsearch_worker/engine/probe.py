@@ -4,6 +4,7 @@ Of 200 images at 32 pixels it takes some 5 % of the time of one finetune of 20 e
 """
 
 import math
+from collections.abc import Callable
 from time import perf_counter
 from typing import Final, NamedTuple, cast
 
@@ -34,7 +35,7 @@ HEAD_ONLY: Final = StageRates.of(inner=0.0, head=0.01)
 """The baseline's rates."""
 
 
-def probe(task: LoadedTask) -> Probe:
+def probe(task: LoadedTask, check: Callable[[], None] = lambda: None) -> Probe:
     """Look at a task's training split as the source network sees it, without augmentation.
 
     The head is trained as the baseline trains it, on stored features. The gradients are those of
@@ -43,6 +44,10 @@ def probe(task: LoadedTask) -> Probe:
     0.033 to 0.042 with it, but 0.010 to 0.018 and 0.013 to 0.023 without, where what was drawn for
     the head hides the task. Normalisation layers are in evaluation mode, and nothing that the task
     holds is changed.
+
+    Args:
+        task: Its training split is looked at.
+        check: Called between steps; what it raises ends the probe.
 
     Raises:
         ValueError: The source's features are not finite.
@@ -53,10 +58,11 @@ def probe(task: LoadedTask) -> Probe:
     with repeatable():
         network = task.network().eval()
         seen = _sample(task, labels)
-        features = _features(task, network, seen)
+        features = _features(task, network, seen, check)
         head = cast(nn.Linear, network.get_submodule(network.head_name))
-        losses = _train_head(task, head, features)
-        ratios = _gradient_ratios(task, network, seen)
+        losses = _train_head(task, head, features, check)
+        ratios = _gradient_ratios(task, network, seen, check)
+    check()
     known = features.inputs.cpu().double(), features.labels.cpu()
     stages = {stage: list(network.stage(stage).parameters()) for stage in STAGES}
     shares = counts.double() / len(labels)
@@ -110,7 +116,9 @@ def _sample(task: LoadedTask, labels: Tensor) -> Tensor:
     return turn.argsort(stable=True)[:limit].sort().values
 
 
-def _features(task: LoadedTask, network: StagedNetwork, positions: Tensor) -> _Features:
+def _features(
+    task: LoadedTask, network: StagedNetwork, positions: Tensor, check: Callable[[], None]
+) -> _Features:
     """What enters the last layer, whatever the network does between its stages."""
     head = network.get_submodule(network.head_name)
     prefix = task.shared_prefix(HEAD_ONLY)
@@ -123,6 +131,7 @@ def _features(task: LoadedTask, network: StagedNetwork, positions: Tensor) -> _F
             for inputs, batch_labels in task.unaugmented_batches(positions, prefix, size):
                 network.run(inputs, prefix, len(STAGES))
                 labels.append(batch_labels)
+                check()
     finally:
         hook.remove()
     features = _Features(torch.cat(entered), torch.cat(labels))
@@ -131,7 +140,9 @@ def _features(task: LoadedTask, network: StagedNetwork, positions: Tensor) -> _F
     return features
 
 
-def _train_head(task: LoadedTask, head: nn.Linear, features: _Features) -> list[float]:
+def _train_head(
+    task: LoadedTask, head: nn.Linear, features: _Features, check: Callable[[], None]
+) -> list[float]:
     """Train as the baseline does; each epoch's mean loss, as long as it is finite."""
     recipe = task.recipe
     groups = [{"params": list(head.parameters()), "lr": HEAD_ONLY.head}]
@@ -153,10 +164,13 @@ def _train_head(task: LoadedTask, head: nn.Linear, features: _Features) -> list[
         if not math.isfinite(mean):
             break
         losses.append(mean)
+        check()
     return losses
 
 
-def _gradient_ratios(task: LoadedTask, network: StagedNetwork, positions: Tensor) -> StageRatios:
+def _gradient_ratios(
+    task: LoadedTask, network: StagedNetwork, positions: Tensor, check: Callable[[], None]
+) -> StageRatios:
     """Norm of the mean loss's gradient over norm of the weights, by stage.
 
     A fixed number of images, not of the recipe's batches: the fewer the images, the more of the
@@ -167,7 +181,7 @@ def _gradient_ratios(task: LoadedTask, network: StagedNetwork, positions: Tensor
     size = GRADIENT_BATCH
     while True:
         try:
-            _backward(task, network, chosen, size)
+            _backward(task, network, chosen, size, check)
             break
         except (MemoryError, RuntimeError) as error:
             if size == 1 or not out_of_memory(error):
@@ -176,12 +190,19 @@ def _gradient_ratios(task: LoadedTask, network: StagedNetwork, positions: Tensor
     return StageRatios(**{stage: _ratio(network.stage(stage)) for stage in STAGES})
 
 
-def _backward(task: LoadedTask, network: StagedNetwork, positions: Tensor, size: int) -> None:
+def _backward(
+    task: LoadedTask,
+    network: StagedNetwork,
+    positions: Tensor,
+    size: int,
+    check: Callable[[], None],
+) -> None:
     """Gradients of the mean loss, `size` images at a time."""
     network.zero_grad(set_to_none=True)
     for inputs, labels in task.unaugmented_batches(positions, 0, size):
         loss = F.cross_entropy(network(inputs), labels, reduction="sum") / len(positions)
         torch.autograd.backward(loss)
+        check()
 
 
 def _ratio(stage: nn.Module) -> float | None:
