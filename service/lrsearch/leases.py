@@ -188,10 +188,16 @@ def _record(
         trial = session.get(TrialRow, work_id)
         if trial is None:
             raise invalid_field("epochs", "this work is no trial and has none", work_id)
-        for metrics in record_epochs(session, trial, curve):
-            append_event(
-                session, job, EpochFinished(trial=trial.number, epochs=epochs, metrics=metrics)
-            )
+        _tell_epochs(session, job, trial, curve)
+
+
+def _tell_epochs(session: Session, job: JobRow, trial: TrialRow, curve: list[EpochMetrics]) -> None:
+    """Record epochs, and tell of those that are new."""
+    epochs = request_of(job).recipe.epochs
+    for metrics in record_epochs(session, trial, curve):
+        append_event(
+            session, job, EpochFinished(trial=trial.number, epochs=epochs, metrics=metrics)
+        )
 
 
 def _directive(session: Session, job: JobRow, work_id: str) -> Directive:
@@ -237,8 +243,8 @@ def _finish_trial(session: Session, job: JobRow, work: WorkRow, report: TrialRep
     trial = session.get_one(TrialRow, work.id)
     recipe = request_of(job).recipe
     _check_curve(report, recipe.epochs)
-    forget_epochs(session, trial)
-    record_epochs(session, trial, report.curve)
+    forget_epochs(session, trial, after=len(report.curve))
+    _tell_epochs(session, job, trial, report.curve)  # it may overtake the last heartbeat
     settle_reservation(session, job, trial, len(report.curve))
     forget_checkpoint(trial)
     trial.state, trial.reason = report.outcome, report.reason

@@ -70,6 +70,19 @@ def test_a_lost_trial_is_handed_out_again_with_its_checkpoint(
     assert started.epochs_done == 2
 
 
+def test_epochs_that_only_the_report_of_the_next_attempt_brings_are_told(rig: Rig) -> None:
+    job = rig.submit(epochs=5)
+    first = rig.claim()
+    rig.beat(first, [0.1, 0.2, 0.3])
+    rig.checkpoint(first, 2)
+    rig.lose(first)
+    before = len(rig.events(job))
+    rig.end(rig.claim(), "pruned", 0.1, 0.2, 0.4, 0.5)
+    assert told(rig, job) == rig.trials(job)[0].curve == curve(0.1, 0.2, 0.4, 0.5)
+    again = [e.body for e in rig.events(job, after=before) if isinstance(e.body, EpochFinished)]
+    assert [body.metrics.epoch for body in again] == [3, 4]
+
+
 def test_epochs_behind_the_checkpoint_leave_the_curve_and_are_told_again(rig: Rig) -> None:
     job = rig.submit(epochs=5)
     first = rig.claim()

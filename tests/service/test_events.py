@@ -2,18 +2,20 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from lrsearch.contract.budgets import Budget
-from lrsearch.contract.events import JobFinished, TrialFinished, TrialStarted
+from lrsearch.contract.events import EpochFinished, JobFinished, TrialFinished, TrialStarted
 from lrsearch.contract.leases import FinalWork
 from lrsearch.contract.protocols import LastLayer
-from tests.service.rig import Rig, final_report_of
+from tests.service.rig import Rig, curve, final_report_of
 
 
 def test_a_jobs_events_tell_its_course(rig: Rig) -> None:
     job = rig.submit(protocol=LastLayer(ll=[0.02]))
     baseline = rig.claim(rig.worker(name="gpu-7"))
-    rig.beat(baseline, [0.4])
-    rig.beat(baseline, [0.4, 0.5])
+    rig.beat(baseline, [0.5])
+    rig.beat(baseline, [0.5, 0.5])
     rig.complete(baseline, 0.5)
     rig.release(rig.claim())
     rig.run(lambda work: 0.6)
@@ -26,16 +28,48 @@ def test_a_jobs_events_tell_its_course(rig: Rig) -> None:
         "trial_started",
         "trial_put_back",
         "trial_started",
+        "epoch_finished",
+        "epoch_finished",
         "trial_finished",
         "job_finished",
     ]
-    assert [event.id for event in events] == list(range(1, 10))
+    assert [event.id for event in events] == list(range(1, 12))
     assert [event.at for event in events] == sorted(event.at for event in events)
     assert events[0].body == TrialStarted(trial=0, attempt=1, worker="gpu-7")
     assert events[3].body == TrialFinished(
         trial=0, state="complete", reason=None, val_top1=0.5, best=True
     )
     assert events[-1].body == JobFinished(state="complete", reason=None)
+
+
+@pytest.mark.parametrize(
+    ("heard", "reported", "told"),
+    [
+        ([], [0.4, 0.5, 0.6], [(1, 0.4), (2, 0.5), (3, 0.6)]),
+        ([0.4], [0.4, 0.5, 0.6], [(1, 0.4), (2, 0.5), (3, 0.6)]),
+        ([0.4, 0.5, 0.6], [0.4, 0.5, 0.6], [(1, 0.4), (2, 0.5), (3, 0.6)]),
+        # Run again with other numbers: what came after is told again too.
+        ([0.4, 0.5, 0.6], [0.4, 0.3, 0.6], [(1, 0.4), (2, 0.5), (3, 0.6), (2, 0.3), (3, 0.6)]),
+        ([0.4, 0.5, 0.6], [0.4], [(1, 0.4), (2, 0.5), (3, 0.6)]),
+        ([0.4, 0.5], [], [(1, 0.4), (2, 0.5)]),
+    ],
+)
+def test_epochs_that_a_report_brings_are_told_before_the_trials_end(
+    rig: Rig, heard: list[float], reported: list[float], told: list[tuple[int, float]]
+) -> None:
+    job = rig.submit(epochs=3)
+    lease = rig.claim()
+    rig.beat(lease, heard)
+    rig.end(lease, "failed", *reported)
+    started, *epochs, finished = (event.body for event in rig.events(job))
+    assert (started.type, finished.type) == ("trial_started", "trial_finished")
+    assert all(isinstance(body, EpochFinished) and body.epochs == 3 for body in epochs)
+    assert [
+        (body.metrics.epoch, body.metrics.val_top1)
+        for body in epochs
+        if isinstance(body, EpochFinished)
+    ] == told
+    assert rig.trials(job)[0].curve == curve(*reported)
 
 
 def test_a_reader_resumes_behind_the_last_event_that_it_saw(rig: Rig) -> None:
@@ -63,7 +97,7 @@ def test_workers_at_once_leave_no_gap_and_tell_each_trial_in_order(rig: Rig) -> 
             if isinstance(lease.work[0], FinalWork):
                 rig.report(lease, lease.work[0], final_report_of(lease.work[0]))
             else:
-                rig.beat(lease, [0.4])
+                rig.beat(lease, [0.5])
                 rig.complete(lease, 0.5)
 
     with ThreadPoolExecutor(4) as pool:
@@ -73,7 +107,7 @@ def test_workers_at_once_leave_no_gap_and_tell_each_trial_in_order(rig: Rig) -> 
     assert events[-1].body.type == "job_finished"
     for number in range(12):
         types = [e.body.type for e in events if getattr(e.body, "trial", None) == number]
-        assert types == ["trial_started", "epoch_finished", "trial_finished"]
+        assert types == ["trial_started", "epoch_finished", "epoch_finished", "trial_finished"]
 
 
 def test_every_cancelled_trial_is_told(rig: Rig) -> None:

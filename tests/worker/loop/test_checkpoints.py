@@ -12,6 +12,7 @@ from structlog.testing import LogCapture
 
 from lrsearch.contract.leases import Checkpoint, Lease, Task, TrialReport, TrialWork
 from lrsearch.contract.rates import StageRates
+from lrsearch.contract.trials import EpochMetrics
 from lrsearch_worker.courier import Courier, Saver
 from lrsearch_worker.engine.checkpoints import Progress, TrainingState, from_bytes, to_bytes
 from lrsearch_worker.engine.finetune import Finetune
@@ -27,14 +28,17 @@ HERE = "/checkpoint$"
 
 @pytest.fixture
 def seen_off(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has each epoch wait for the request that takes the last one's checkpoint, or fails to."""
+    """Has each epoch wait until the last one is told, and its checkpoint sent (if in vain)."""
     steps = Finetune.steps
 
     def waiting(self: Finetune) -> Steps:
         for each in steps(self):
             before = puts(service)
             yield each
-            if each is not None and each.epoch < RECIPE.epochs:
+            if each is None:
+                continue
+            service.wait_until(lambda: each in told(service))  # noqa: B023 - at once
+            if each.epoch < RECIPE.epochs:
                 service.wait_until(lambda: puts(service) > before)  # noqa: B023 - at once
 
     monkeypatch.setattr(Finetune, "steps", waiting)
@@ -42,6 +46,12 @@ def seen_off(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def puts(service: FakeService) -> int:
     return sum(r.startswith("PUT") and r.endswith("/checkpoint") for r in service.requests)
+
+
+def told(service: FakeService) -> list[EpochMetrics]:
+    """Epochs that heartbeats have brought."""
+    beats = [beat for lease in service.heartbeats.values() for beat in lease]
+    return [epoch.metrics for beat in beats for epoch in beat.epochs]
 
 
 def report_of(service: FakeService, lease: Lease) -> TrialReport:
@@ -103,8 +113,7 @@ def test_a_trial_goes_on_from_its_checkpoint_to_the_same_end(
     assert report.curve[:epochs] == expected.curve[:epochs]
     spent_here = sum(m.seconds for m in report.curve[epochs:])
     assert report.seconds >= from_bytes(checkpoint, work).seconds + spent_here
-    told = [e.metrics for e in service.epochs(lease)]
-    assert told == report.curve[: len(told)]  # the report may overtake the last of them
+    assert [e.metrics for e in service.epochs(lease)] == report.curve
     (resumed,) = [entry for entry in log.entries if entry["event"] == "trial resumed"]
     assert resumed["epochs"] == epochs
     kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
@@ -134,8 +143,7 @@ def test_trials_side_by_side_are_saved_and_resumed_each_by_itself(
         assert isinstance(after, TrialReport)
         assert numbers(after) == numbers(before)
         assert after.weights_sha256 == before.weights_sha256
-        told = [e.metrics for e in service.epochs(lease) if e.work_id == work.id]
-        assert told == after.curve[: len(told)]
+        assert [e.metrics for e in service.epochs(lease) if e.work_id == work.id] == after.curve
 
 
 def missing(service: FakeService, work: TrialWork, checkpoint: bytes) -> TrialWork:
