@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from lrsearch.contract.leases import FinalReport
 from lrsearch.contract.protocols import is_finite
+from lrsearch.contract.rates import StageRates
 from lrsearch.db.tables import JobRow, TrialRow, WorkRow
 from lrsearch.jobs import end_job, request_of
 from lrsearch.results import MINIMUM_TEST_IMAGES, build_result
@@ -41,9 +42,7 @@ def propose_trials(session: Session, job: JobRow, count: int) -> list[WorkRow]:
             job.exhausted = True
             break
         trial, work = add_trial(session, job, number, point, request.protocol.rates(point))
-        job.trials_begun += 1
-        job.epochs_spent += request.recipe.epochs
-        reserve_seconds(job, trial, allowed)
+        _reserve(job, trial, allowed)
         proposed.append(work)
     return proposed
 
@@ -80,7 +79,10 @@ def reserve_seconds(job: JobRow, trial: TrialRow, allowed: Allowance) -> None:
 
 
 def advance(session: Session, job: JobRow) -> None:
-    """Go on to the final test, to the result or to failure, if no trial is left to wait for."""
+    """Go on to what follows the search, if no trial is left to wait for.
+
+    That is the confirmation of the winner, then the final test, then the result; or failure.
+    """
     if job.state not in ("waiting", "running"):
         return
     trials = trials_of(session, job)
@@ -96,11 +98,41 @@ def advance(session: Session, job: JobRow) -> None:
             return
     if job.best_trial is None:
         end_job(session, job, "failed", _why_failed(trials))
+    elif _confirm(session, job, trials):
+        return
     elif job.test_images < MINIMUM_TEST_IMAGES:
         complete(session, job, None)
     else:
         job.state = "finalising"
         session.add(WorkRow(id=job.id, kind="final", job_id=job.id, state="waiting", attempts=0))
+
+
+def _reserve(job: JobRow, trial: TrialRow, allowed: Allowance) -> None:
+    """Set aside what the budget allows the new trial."""
+    job.trials_begun += 1
+    job.epochs_spent += request_of(job).recipe.epochs
+    reserve_seconds(job, trial, allowed)
+
+
+def _confirm(session: Session, job: JobRow, trials: list[TrialRow]) -> bool:
+    """Have the winner's rates finetuned with a second seed, once.
+
+    Returns:
+        Whether that is now to be done: it was wanted, there is a gain to confirm, and the budget
+        pays for it.
+    """
+    winner, baseline = next(t for t in trials if t.number == job.best_trial), trials[0]
+    gained = (winner.val_top1 or 0.0) > (baseline.val_top1 or 0.0)
+    if not request_of(job).confirm or not gained or any(trial.replicate for trial in trials):
+        return False
+    allowed = allowance_of(session, job)
+    if not allowed.now:
+        return False
+    number, rates = trials[-1].number + 1, StageRates.model_validate(winner.rates)
+    trial, _ = add_trial(session, job, number, winner.point, rates, replicate=1)
+    _reserve(job, trial, allowed)
+    job.trials_planned = number + 1
+    return True
 
 
 def complete(session: Session, job: JobRow, final: FinalReport | None) -> None:

@@ -204,6 +204,7 @@ def _begin_trial(
         id=trial.id,
         number=trial.number,
         baseline=trial.baseline,
+        replicate=trial.replicate,
         rates=StageRates.model_validate(trial.rates),
         seconds_limit=trial.seconds_reserved,
         checkpoint=checkpoint_of(trial),

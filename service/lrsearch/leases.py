@@ -202,7 +202,7 @@ def _tell_epochs(session: Session, job: JobRow, trial: TrialRow, curve: list[Epo
 
 def _directive(session: Session, job: JobRow, work_id: str) -> Directive:
     trial = session.get(TrialRow, work_id)
-    if trial is None or trial.baseline:
+    if trial is None or trial.baseline or trial.replicate:
         return "continue"
     if _target_reached(job) is not None:
         return "cancel"
@@ -289,6 +289,8 @@ def _score(
     """
     last = report.curve[-1]
     trial.val_top1, trial.val_loss = last.val_top1, last.val_loss
+    if trial.replicate:  # confirms the winner, whose weights stay
+        return False
     former = session.scalar(
         select(TrialRow).where(TrialRow.job_id == job.id, TrialRow.number == job.best_trial)
     )

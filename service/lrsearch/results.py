@@ -3,6 +3,7 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from lrsearch.confirmation import confirmation_of, confirmed_in_words
 from lrsearch.contract.leases import FinalReport, TestScore
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.results import Contender, Cost, Result
@@ -66,6 +67,10 @@ def build_result(session: Session, job: JobRow, final: FinalReport | None) -> Re
         else None
     )
     gain = _gain_points(contender, rival)
+    verdict = _verdict(contender, rival, gain, p_value)
+    confirmation = confirmation_of(session, job, contender, rival)
+    if confirmation is not None:
+        verdict += " " + confirmed_in_words(confirmation, contender, rival)
     return Result(
         job_id=job.id,
         winner=contender,
@@ -75,7 +80,8 @@ def build_result(session: Session, job: JobRow, final: FinalReport | None) -> Re
         gain_points=gain,
         gain_p_value=p_value,
         selection_optimism_points=_points(contender.val_top1, contender.test_top1),
-        verdict=_verdict(contender, rival, gain, p_value),
+        confirmation=confirmation,
+        verdict=verdict,
         cost=_cost(session, job, request.recipe.epochs),
         source_model=source_model_of(session, job).name,
         images_per_label=request.images_per_label,

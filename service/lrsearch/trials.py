@@ -23,6 +23,7 @@ def add_trial(
     rates: StageRates,
     *,
     baseline: bool = False,
+    replicate: int = 0,
 ) -> tuple[TrialRow, WorkRow]:
     """A new trial of a locked job, with its work waiting in the queue."""
     trial = TrialRow(
@@ -30,6 +31,7 @@ def add_trial(
         job_id=job.id,
         number=number,
         baseline=baseline,
+        replicate=replicate,
         point=point,
         rates=rates.model_dump(),
         state="waiting",
@@ -156,6 +158,7 @@ def trials_as_contract(session: Session, rows: list[TrialRow]) -> list[Trial]:
             job_id=row.job_id,
             number=row.number,
             baseline=row.baseline,
+            replicate=row.replicate,
             point=row.point,
             rates=StageRates.model_validate(row.rates),
             state=row.state,

@@ -22,6 +22,7 @@ from lrsearch.embedded import Embedded
 from lrsearch.outbox import drain_outbox
 from lrsearch.search.ledger import Ledger
 from lrsearch_worker.data.images import ImageStore
+from lrsearch_worker.engine.finetune import Finetune
 from lrsearch_worker.engine.task import LoadedTask
 from lrsearch_worker.weights import load
 from tests.acceptance.conftest import StartWorker
@@ -49,12 +50,12 @@ def test_a_worker_killed_in_mid_trial_costs_nothing_but_time(
     client.wait(job.id)
 
     trials = list(client.trials(job.id))
-    assert [(t.number, t.state, len(t.curve)) for t in trials] == [
-        (number, "complete", EPOCHS) for number in range(4)
+    assert [(t.number, t.replicate, t.state, len(t.curve)) for t in trials] == [
+        (number, replicate, "complete", EPOCHS) for number, replicate in enumerate([0, 0, 0, 0, 1])
     ]
     (number,) = killed
     assert [t.attempts for t in trials] == [1 + (t.number == number) for t in trials]
-    assert [t.worker for t in trials] == ["victim"] * number + ["heir"] * (4 - number)
+    assert [t.worker for t in trials] == ["victim"] * number + ["heir"] * (5 - number)
     assert _ledger(service, job) == [(n, t.val_top1, EPOCHS) for n, t in enumerate(trials)]
 
     resumed_after, told = _second_attempt(client, job, number)
@@ -92,6 +93,12 @@ def test_the_delivered_weights_reproduce_the_reported_accuracies(
     assert task.evaluate(weights, "validation").top1 == result.winner.val_top1
     assert task.evaluate(weights, "test").top1 == result.winner.test_top1
     assert result.test_images == 36
+
+    assert result.confirmation is not None
+    second = LoadedTask(images, weights.spec, result.recipe, replicate=1)
+    *_, last = Finetune(second, result.winner.rates).epochs()
+    assert last.val_top1 == result.confirmation.val_top1
+    assert result.confirmation.validation_images == second.size("validation")
 
 
 def _request() -> JobRequest:

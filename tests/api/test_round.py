@@ -50,29 +50,33 @@ def test_from_images_to_the_tested_winner(either: Api) -> None:
     assert "start one" in (job.reason or "")
     problem(either.get(f"/v1/jobs/{job.id}/result"), 409, "job_not_finished")
 
-    FakeWorker(either).work_off({0: 0.5, 1: 0.9, 2: 0.7})
+    FakeWorker(either).work_off({0: 0.5, 1: 0.9, 2: 0.7, 3: 0.8})
 
     job = Job.model_validate_json(either.get(f"/v1/jobs/{job.id}").content)
-    assert (job.state, job.trials_finished, job.probe) == ("complete", 3, a_probe())
-    assert job.spent.model_dump() == {"trials": 2, "epochs": 2 * EPOCHS, "seconds": 4.5}
+    assert (job.state, job.trials_planned, job.trials_finished) == ("complete", 4, 4)
+    assert job.probe == a_probe()
+    assert job.spent.model_dump() == {"trials": 3, "epochs": 3 * EPOCHS, "seconds": 6.0}
 
     trials = either.get(f"/v1/jobs/{job.id}/trials").json()["items"]
-    assert [(t["number"], t["state"], t["val_top1"]) for t in trials] == [
-        (0, "complete", 0.5),
-        (1, "complete", 0.9),
-        (2, "complete", 0.7),
+    assert [(t["number"], t["replicate"], t["state"], t["val_top1"]) for t in trials] == [
+        (0, 0, "complete", 0.5),
+        (1, 0, "complete", 0.9),
+        (2, 0, "complete", 0.7),
+        (3, 1, "complete", 0.8),
     ]
-    assert [len(trial["curve"]) for trial in trials] == [EPOCHS] * 3
+    assert [len(trial["curve"]) for trial in trials] == [EPOCHS] * 4
 
     result = Result.model_validate_json(either.get(f"/v1/jobs/{job.id}/result").content)
     assert (result.winner.trial, result.evaluation, result.test_images) == (1, "holdout", 30)
     assert result.winner.test_top1 == 0.9
     assert result.gain_points == pytest.approx(40.0)
+    assert result.confirmation is not None
+    assert (result.confirmation.trial, result.confirmation.val_top1) == (3, 0.8)
     assert result.winner.rates.conv1 == result.winner.point["il"] == 0.001
     assert result.weights_url == f"/v1/jobs/{job.id}/weights"
 
     events = either.get(f"/v1/jobs/{job.id}/events").text
-    assert events.count("event: trial_finished") == 3
+    assert events.count("event: trial_finished") == 4
     assert events.count("event: job_finished") == 1
     assert events.count("event: probe_finished") == 1
 

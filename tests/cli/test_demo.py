@@ -36,11 +36,13 @@ def test_the_demo_ends_with_a_winner_a_report_and_weights(
     winner = next(line for line in demo.output.splitlines() if line.rstrip().endswith("winner"))
     assert winner.split()[:2] == ["scale", "2.5"]
     assert "points of test top-1" in demo.output
+    assert "scale 2.5, second seed" in demo.output
+    assert "The gain repeats with a second seed" in " ".join(demo.output.split())
     assert "lrsearch up --data out/data" in demo.output
 
     report = JobReport.model_validate_json(Path("out/report.json").read_text())
     assert report.job.state == "complete"
-    assert len(report.trials) == 12
+    assert [trial.replicate for trial in report.trials] == 12 * [0] + [1]
     assert report.data_set.statistics is not None
     assert len(report.data_set.statistics.labels) == 10
     assert "silhouettes" in Path("out/report.html").read_text()

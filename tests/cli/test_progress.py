@@ -133,6 +133,16 @@ def test_all_trials_done_means_the_winner_is_tested() -> None:
     assert "testing the winner" in drawn(progress)
 
 
+def test_the_confirmation_of_the_winner_adds_a_trial_to_those_planned() -> None:
+    search = [(0.0, finished(0)), (1.0, finished(1)), (2.0, finished(2))]
+
+    progress = progress_after(*search, (3.0, started(3)))
+    assert (progress.state, progress.trials, progress.share) == ("running", 4, 2 / 3)
+
+    progress = progress_after(*search, (3.0, started(3)), (4.0, finished(3)))
+    assert progress.state == "finalising"
+
+
 def test_the_end_of_a_job_ends_its_trials() -> None:
     progress = progress_after(
         (0, started(1)), (1, JobFinished(state="cancelled", reason="cancelled by the user"))

@@ -147,8 +147,8 @@ def test_the_events_of_a_job_come_once_each_and_in_order(client: Client, complet
 
     assert [event.id for event in events] == list(range(1, len(events) + 1))
     finished = [event.body for event in events if isinstance(event.body, TrialFinished)]
-    assert sorted(it.trial for it in finished) == list(range(12))
-    assert sum(isinstance(event.body, EpochFinished) for event in events) == 12 * 2
+    assert sorted(it.trial for it in finished) == list(range(13))
+    assert sum(isinstance(event.body, EpochFinished) for event in events) == 13 * 2
 
 
 def test_events_can_be_had_from_any_on(client: Client, complete_job: Job) -> None:
@@ -161,7 +161,11 @@ def test_a_complete_job_has_trials_and_a_tested_winner(client: Client, complete_
     trials = list(client.trials(complete_job.id))
     result = client.result(complete_job.id)
 
-    assert [trial.number for trial in trials] == list(range(12))
+    assert [trial.number for trial in trials] == list(range(13))
+    assert [trial.number for trial in trials if trial.replicate] == [12]
+    assert trials[12].rates == result.winner.rates
+    assert result.confirmation is not None
+    assert result.confirmation.trial == 12
     assert client.trial(complete_job.id, 3) == trials[3]
     assert result.winner.point == {"scale": 2.5}
     assert result.winner.test_top1 == 0.75

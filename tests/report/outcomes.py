@@ -9,7 +9,14 @@ from lrsearch.contract.jobs import Best, Job, JobRequest, Spent
 from lrsearch.contract.protocols import Graduated, Point, Protocol
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
-from lrsearch.contract.results import Contender, Cost, Interval, Result
+from lrsearch.contract.results import (
+    Confirmation,
+    Contender,
+    Cost,
+    Interval,
+    PointsInterval,
+    Result,
+)
 from lrsearch.contract.trials import EpochMetrics, Trial, TrialState
 from lrsearch.report.job_report import JobReport
 from tests.probes import a_probe
@@ -36,6 +43,7 @@ def a_trial(
     *,
     state: TrialState = "complete",
     reason: str | None = None,
+    replicate: int = 0,
 ) -> Trial:
     """A trial that has ended; its curve rises to `val_top1`."""
     curve = [
@@ -54,6 +62,7 @@ def a_trial(
         job_id=JOB_ID,
         number=number,
         baseline=number == 0,
+        replicate=replicate,
         point=point,
         rates=rates,
         state=state,
@@ -179,6 +188,33 @@ def a_result(trials: list[Trial], winner: int) -> Result:
         weights_sha256="cd" * 32,
         weights_url=f"/v1/jobs/{JOB_ID}/weights",
     )
+
+
+def a_confirmed_report(val_top1: float | None = 0.78) -> JobReport:
+    """As `a_report`, with the winner tried with a second seed; null has diverged."""
+    report = a_report()
+    assert report.result is not None
+    winner = report.trials[6]
+    trial = a_trial(
+        12,
+        winner.rates,
+        winner.point,
+        val_top1,
+        state="complete" if val_top1 is not None else "diverged",
+        replicate=1,
+    )
+    confirmation = Confirmation(
+        trial=12,
+        state=trial.state,
+        val_top1=val_top1,
+        validation_images=240,
+        difference_points=None if val_top1 is None else -3.0,
+        difference_interval=None if val_top1 is None else PointsInterval(low=-10.2, high=4.2),
+        within_chance=None if val_top1 is None else True,
+        gain_points=None if val_top1 is None else 23.0,
+    )
+    result = report.result.model_copy(update={"confirmation": confirmation})
+    return report.model_copy(update={"trials": [*report.trials, trial], "result": result})
 
 
 def a_report(**changes: Any) -> JobReport:

@@ -8,6 +8,7 @@ from tests.report.outcomes import (
     BASELINE_RATES,
     EPOCHS,
     GRADUATED_ACCURACIES,
+    a_confirmed_report,
     a_job,
     a_report,
     a_result,
@@ -69,6 +70,18 @@ def test_a_winner_that_was_not_tested_has_no_interval() -> None:
     figure = accuracy_figure(report.job, report.trials, result)
 
     assert not any("test" in name for name in traces(figure))
+
+
+def test_the_winners_second_seed_is_a_mark_of_its_own() -> None:
+    report = a_confirmed_report()
+
+    marks = traces(accuracy_figure(report.job, report.trials, report.result))
+    curves = traces(curves_figure(report.job, report.trials, report.result))
+
+    mark = marks["winner, second seed: validation 78.0%"]
+    assert (list(mark.x), list(mark.y)) == ([2.5], [0.78])
+    assert list(marks["validation"].x).count(2.5) == 1
+    assert curves["scale 2.5, second seed"].line.dash == "dot"
 
 
 def test_uniform_trials_have_a_line_for_each_last_layer_rate_and_a_place_for_frozen() -> None:

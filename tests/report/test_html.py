@@ -6,8 +6,8 @@ from lrsearch.contract.probes import StageRatios
 from lrsearch.contract.trials import Trial
 from lrsearch.report.html import page
 from lrsearch.report.job_report import JobReport
+from tests.report.outcomes import a_confirmed_report, a_data_set, a_job, a_report
 from tests.probes import a_probe
-from tests.report.outcomes import a_data_set, a_job, a_report
 
 _HOSTILE = '<img src=x onerror="alert(1)">'
 
@@ -47,6 +47,23 @@ def test_every_trial_stands_in_the_table_with_its_rates_and_the_best_first() -> 
     assert "11 scale 10 frozen 0.01 0.02 0.04 0.08 0.16 diverged: the loss was NaN" in text
     assert text.index("6 scale 2.5 winner") < text.index("7 scale 3 frozen")
     assert "0 baseline frozen frozen frozen frozen frozen 0.01 55.0 %" in text
+
+
+def test_the_winners_second_seed_has_a_tile_and_a_row() -> None:
+    text = text_of(a_confirmed_report())
+
+    assert (
+        "winner with a second seed 78.0 % validation top-1, -3.0 points from the first seed; "
+        "within chance on 240 images"
+    ) in text
+    assert "12 scale 2.5, second seed frozen 0.0025 0.005 0.01 0.02 0.04 78.0 %" in text
+
+
+def test_a_second_seed_that_diverged_has_a_row_alone() -> None:
+    text = text_of(a_confirmed_report(None))
+
+    assert "winner with a second seed" not in text
+    assert "12 scale 2.5, second seed frozen 0.0025 0.005 0.01 0.02 0.04 diverged" in text
 
 
 def test_recipe_and_data_set_are_described() -> None:

@@ -102,12 +102,12 @@ class Rig:
     def submit(
         self, *, epochs: int = EPOCHS, key: str | None = None, probe: bool = False, **request: Any
     ) -> Job:
-        """A job on `animals`, where `request` names no other data set.
+        """A job on `animals` without confirmation, where `request` says nothing else.
 
         Its probe waits with the baseline if `probe`; else it is out of the way.
         """
         wanted = JobRequest(
-            **{"data_set": "animals", "source_model": "random", **request},
+            **{"data_set": "animals", "source_model": "random", "confirm": False, **request},
             recipe=Recipe(epochs=epochs),
         )
         with self.database.write() as session:

@@ -51,6 +51,7 @@ def test_the_study_holds_every_trial_once_with_what_is_known_of_it(
             "trial": trial.number,
             "trial_id": trial.id,
             "baseline": trial.baseline,
+            "replicate": 0,
             **{f"rate_{stage}": rate for stage, rate in trial.rates.items()},
             "state": "complete",
             "seconds": 1.0,
@@ -59,6 +60,17 @@ def test_the_study_holds_every_trial_once_with_what_is_known_of_it(
         }
     assert _study(ledger, job).best_value == 0.8
     assert study_name(job) == f"silhouettes {job.id}"
+
+
+def test_the_study_holds_the_confirmation_and_tells_it_apart(rig: Rig, ledger: Ledger) -> None:
+    job = rig.submit(protocol=LastLayer(ll=[0.02, 0.05]), confirm=True)
+    rig.run(lambda work: 0.9 if work.replicate else 0.5 + 0.1 * (work.number == 1))
+    drain_outbox(rig.database, ledger)
+    entries = _entries(ledger, job)
+    assert [entry.user_attrs["replicate"] for entry in entries] == [0, 0, 0, 1]
+    assert entries[3].params == entries[1].params == {"ll": 0.02}
+    assert entries[3].value == 0.9
+    assert rig.result(job).winner.trial == 1
 
 
 @one_database

@@ -84,7 +84,7 @@ class Runner:
         self._courier = courier
         self._threads = threads
         self._observer = observer
-        self._loaded: tuple[str, LoadedTask] | None = None
+        self._loaded: tuple[tuple[str, int], LoadedTask] | None = None
 
     def run(self, lease: Lease, heart: Heart) -> None:
         """Do all the work of a lease. What goes wrong in a piece is told in its report.
@@ -101,15 +101,16 @@ class Runner:
             heart.check()
             with structlog.contextvars.bound_contextvars(**_name_of(work)):
                 self._do(lease, work, fetcher, heart)
-        if trials:
+        for replicate in sorted({work.replicate for work in trials}):
             heart.check()
-            self._trials(lease, trials, fetcher, heart)
+            together = [work for work in trials if work.replicate == replicate]
+            self._trials(lease, together, fetcher, heart)
 
     def _trials(self, lease: Lease, works: list[TrialWork], fetcher: Fetcher, heart: Heart) -> None:
-        """Train together, and report each as it ends."""
+        """Train trials of one replicate together, and report each as it ends."""
         try:
             task = _task_of(lease)
-            loaded = self._task(task, fetcher)
+            loaded = self._task(task, fetcher, works[0].replicate)
             cards = [_card(task, work, loaded) for work in works]
             threads = self._threads_for(loaded)
         except (LeaseLostError, StoppedError):
@@ -182,9 +183,9 @@ class Runner:
         log.info("final test done", winner=_top1(report.winner), baseline=_top1(report.baseline))
         return report
 
-    def _task(self, task: Task, fetcher: Fetcher) -> LoadedTask:
+    def _task(self, task: Task, fetcher: Fetcher, replicate: int = 0) -> LoadedTask:
         """The task with its images and weights: what the last lease left, if it is the same."""
-        key = task.model_dump_json(
+        wanted = task.model_dump_json(
             include={
                 "fingerprint": True,
                 "source_model": {"spec", "weights_sha256"},
@@ -192,11 +193,19 @@ class Runner:
                 "recipe": True,
             }
         )
+        key = wanted, replicate
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # its memory goes before the next one's comes
             images = fetcher.images(task)
             source = fetcher.source(task.source_model)
-            loaded = LoadedTask(images, source, task.recipe, task.images_per_label, self._device)
+            loaded = LoadedTask(
+                images,
+                source,
+                task.recipe,
+                task.images_per_label,
+                self._device,
+                replicate=replicate,
+            )
             self._loaded = key, loaded
         return self._loaded[1]
 
@@ -289,6 +298,8 @@ def _top1(score: TestScore | None) -> float | None:
 
 def _may_win(work: TrialWork, report: TrialReport, to_beat: float | None) -> bool:
     """Whether the service may want a trial's weights."""
+    if work.replicate:
+        return False
     return work.baseline or to_beat is None or report.curve[-1].val_top1 >= to_beat
 
 

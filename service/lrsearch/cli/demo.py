@@ -103,7 +103,8 @@ def _introduction(data_set: DataSet, job: Job) -> Text:
         f"Target {data_set.name}{images}: real silhouettes of animals. "
         f"Source model {job.request.source_model}.\n"
         f"Job {job.id}: {IMAGES_PER_LABEL} images per label, protocol "
-        f"{job.request.protocol.name}, {job.trials_planned} trials of {EPOCHS} epochs.\n"
+        f"{job.request.protocol.name}, {job.trials_planned} trials of {EPOCHS} epochs, "
+        "then the winner's rates with a second seed.\n"
     )
 
 

@@ -42,6 +42,8 @@ class JobProgress:
         self.best: TrialFinished | None = None
         self.probe: Probe | None = None
         self.last_event = 0
+        self.trials = job.trials_planned
+        """Trials planned, the baseline included; null where nothing tells."""
         self._searching_since: datetime | None = None
         self._now = job.created_at
 
@@ -53,6 +55,8 @@ class JobProgress:
             case TrialStarted() as body:
                 self.state, self.reason = "running", None
                 self.running[body.trial] = RunningTrial(body.trial, body.worker, body.epochs_done)
+                if self.trials is not None:  # the confirmation comes unplanned
+                    self.trials = max(self.trials, body.trial + 1)
                 if body.trial != 0 and self._searching_since is None:
                     self._searching_since = event.at
             case EpochFinished() as body:
@@ -78,11 +82,6 @@ class JobProgress:
     def epochs(self) -> int:
         """Epochs of the recipe."""
         return self.job.request.recipe.epochs
-
-    @property
-    def trials(self) -> int | None:
-        """Trials planned, the baseline included; null where nothing tells."""
-        return self.job.trials_planned
 
     @property
     def share(self) -> float | None:

@@ -50,6 +50,14 @@ def submit(
         Pruning | None,
         typer.Option(help="Which trials are stopped early.", rich_help_panel=_SEARCH),
     ] = None,
+    confirm: Annotated[
+        bool | None,
+        typer.Option(
+            "--confirm/--no-confirm",
+            help="Finetune the winner once more with a second seed (default: if the budget pays).",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Finetunes at most.", rich_help_panel=_BUDGET)
     ] = None,
@@ -112,6 +120,7 @@ def submit(
         "protocol.name": protocol,
         "strategy": strategy,
         "pruning": pruning,
+        "confirm": confirm,
         "budget.trials": trials,
         "budget.epochs": epochs_budget,
         "budget.seconds": seconds,

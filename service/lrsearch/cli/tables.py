@@ -12,7 +12,7 @@ from lrsearch.cli.live import state_style
 from lrsearch.contract.datasets import DataSet
 from lrsearch.contract.jobs import Job
 from lrsearch.contract.rates import STAGES
-from lrsearch.contract.results import Contender, Result
+from lrsearch.contract.results import Confirmation, Contender, Result
 from lrsearch.contract.sources import SourceModel
 from lrsearch.contract.trials import Trial
 from lrsearch.contract.workers import Worker
@@ -113,6 +113,8 @@ def result_summary(result: Result) -> RenderableType:
         how = "" if result.gain_p_value is None else f" ({p_value(result.gain_p_value)})"
         split = "test" if result.evaluation == "holdout" else "validation"
         grid.add_row("gain", f"{points(result.gain_points)} of {split} top-1{how}")
+    if result.confirmation is not None:
+        grid.add_row("second seed", _confirmed(result.confirmation))
     cost = result.cost
     grid.add_row(
         "cost",
@@ -250,6 +252,17 @@ def _tested(contender: Contender | None) -> tuple[str, str]:
     interval = contender.test_interval
     bounds = "" if interval is None else f"{percent(interval.low)} to {percent(interval.high)}"
     return percent(contender.test_top1), bounds
+
+
+def _confirmed(confirmation: Confirmation) -> str:
+    interval = confirmation.difference_interval
+    if confirmation.val_top1 is None or interval is None:
+        return confirmation.state
+    return (
+        f"{percent(confirmation.val_top1)} of validation top-1, "
+        f"{points(confirmation.difference_points)} from the first "
+        f"(95 %: {interval.low:+.1f} to {interval.high:+.1f})"
+    )
 
 
 def plain_table(*columns: str) -> Table:

@@ -44,6 +44,13 @@ class JobRequest(Contract):
         default_factory=Budget,
         description="Upper bounds; a sampling strategy without any is given 20 trials.",
     )
+    confirm: bool = Field(
+        default=True,
+        description="After the search, finetune the winner's rates once more with a second seed "
+        "(same images in the same splits; other head, order and views), if the budget still pays "
+        "for a trial. Not done where nothing has a higher validation accuracy than the baseline, "
+        "nor where the target accuracy has ended the search.",
+    )
     device: DeviceKind | None = Field(
         default=None, description="Kind of device for all trials; null: the first worker's."
     )
@@ -113,7 +120,8 @@ class Job(Contract):
     data_set_id: Identifier
     source_model_id: Identifier
     trials_planned: int | None = Field(
-        description="Trials with the baseline, where the grid or the budget tells; else null."
+        description="Trials with the baseline, where the grid or the budget tells, else null; once "
+        "the winner is being confirmed, with this trial too."
     )
     trials_finished: int = Field(ge=0, description="Trials that ended, however.")
     spent: Spent

@@ -42,6 +42,11 @@ class TrialWork(Contract):
     id: Identifier = Field(description="Of this piece of work; the trial's id.")
     number: int = Field(ge=0, description="The trial's number; 0 is the baseline.")
     baseline: bool
+    replicate: int = Field(
+        default=0,
+        ge=0,
+        description="Draws another head, order and views from the recipe's seed; the splits stay.",
+    )
     rates: StageRates
     seconds_limit: float | None = Field(
         description="Stop and report `pruned` before this many seconds, those of the checkpoint "

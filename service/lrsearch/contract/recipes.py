@@ -17,7 +17,7 @@ class Views(Contract):
     """A finite set of seeded views of each image, cycled by epoch.
 
     Being finite, what a frozen stage computes of them can be stored. A view depends on nothing but
-    the recipe's seed, the view's number and the image's content.
+    the recipe's seed (and the trial's replicate), the view's number and the image's content.
     """
 
     kind: Literal["views"] = "views"

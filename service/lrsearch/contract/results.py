@@ -8,6 +8,7 @@ from lrsearch.contract.base import Accuracy, Contract, Identifier, Sha256
 from lrsearch.contract.protocols import Point
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
+from lrsearch.contract.trials import TrialState
 
 
 class Interval(Contract):
@@ -27,6 +28,35 @@ class Contender(Contract):
     val_loss: float
     test_top1: Accuracy | None = Field(description="Null where the evaluation is validation only.")
     test_interval: Interval | None = Field(description="95 % interval of `test_top1`.")
+
+
+class PointsInterval(Contract):
+    """A 95 % interval of a difference of accuracies, in percentage points."""
+
+    low: float
+    high: float
+
+
+class Confirmation(Contract):
+    """The winner's rates finetuned once more, with a second seed; the test split is not touched."""
+
+    trial: int = Field(ge=1, description="Its number.")
+    state: TrialState = Field(description="If not `complete`, nothing is confirmed.")
+    val_top1: Accuracy | None = Field(description="With the second seed.")
+    validation_images: int = Field(ge=1, description="Images in the validation split.")
+    difference_points: float | None = Field(
+        description="Second seed's minus winner's validation accuracy, in percentage points. "
+        "Expect a little less than 0: the winner was chosen for its figure."
+    )
+    difference_interval: PointsInterval | None = Field(
+        description="95 % interval of `difference_points` for so many images (Newcombe's, of two "
+        "independent proportions)."
+    )
+    within_chance: bool | None = Field(description="Whether that interval contains 0.")
+    gain_points: float | None = Field(
+        description="Second seed's minus baseline's validation accuracy, in percentage points: "
+        "the gain has repeated if it is above 0."
+    )
 
 
 class Cost(Contract):
@@ -60,7 +90,14 @@ class Result(Contract):
     selection_optimism_points: float | None = Field(
         description="Winner's validation minus test accuracy, in percentage points."
     )
-    verdict: str = Field(description="The outcome in one sentence.")
+    confirmation: Confirmation | None = Field(
+        default=None,
+        description="Null where it was not wanted, nothing had a gain over the baseline, the "
+        "target accuracy was reached, or the budget was used up.",
+    )
+    verdict: str = Field(
+        description="The outcome in a sentence; in a second one, what the confirmation gave."
+    )
     cost: Cost
     source_model: str
     images_per_label: int | None

@@ -43,6 +43,12 @@ class Trial(Contract):
     job_id: Identifier
     number: int = Field(ge=0, description="Position in the job; 0 is the baseline.")
     baseline: bool = Field(description="IL = 0, LL = 0.01: the usual practice of a frozen network.")
+    replicate: int = Field(
+        default=0,
+        ge=0,
+        description="0; or 1 for the confirmation: the winner's rates again, with a second seed. "
+        "It cannot win, and the search does not see it.",
+    )
     point: Point = Field(
         description="The protocol's values; empty for a baseline that its grid does not hold."
     )

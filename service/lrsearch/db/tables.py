@@ -174,6 +174,7 @@ class TrialRow(Table):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     number: Mapped[int]
     baseline: Mapped[bool]
+    replicate: Mapped[int] = mapped_column(default=0)  # 1: the confirmation of the winner
     point: Mapped[dict[str, Any]]
     rates: Mapped[dict[str, Any]]
     state: Mapped[str]

@@ -51,27 +51,10 @@ def main_axis(protocol: Protocol, trials: list[Trial]) -> MainAxis:
 
 
 def point_label(protocol: Protocol, trial: Trial) -> str:
-    """What a trial is, in a few words: `scale 2.5`, or `baseline`."""
+    """What a trial is, in a few words: `scale 2.5`, `scale 2.5, second seed`, or `baseline`."""
     if not trial.point:
         return "baseline"
-    match protocol:
-        case Graduated():
-            which = trial.point.get("multipliers")
-            return f"scale {trial.point['scale']:.3g}" + (
-                f", multipliers {int(which) + 1}" if which is not None else ""
-            )
-        case LastLayer():
-            return f"LL {trial.point['ll']:.3g}"
-        case Uniform():
-            return f"IL {rate(trial.point['il'])}, LL {trial.point['ll']:.3g}"
-        case Staged():
-            frozen = int(trial.point["frozen"])
-            if frozen == 5:
-                return f"all stages frozen, LL {trial.point['ll']:.3g}"
-            return (
-                f"{frozen} frozen, IL {trial.point['il']:.3g} × {trial.point['growth']:.3g}, "
-                f"LL {trial.point['ll']:.3g}"
-            )
+    return _label(protocol, trial.point) + (", second seed" if trial.replicate else "")
 
 
 def rates_label(rates: StageRates) -> str:
@@ -97,6 +80,27 @@ def _value(protocol: Protocol, point: Point) -> float:
             return float(min(point["il"], point["ll"]))
         case Staged():
             return 0.0 if int(point["frozen"]) == 5 else float(point["il"])
+
+
+def _label(protocol: Protocol, point: Point) -> str:
+    match protocol:
+        case Graduated():
+            which = point.get("multipliers")
+            return f"scale {point['scale']:.3g}" + (
+                f", multipliers {int(which) + 1}" if which is not None else ""
+            )
+        case LastLayer():
+            return f"LL {point['ll']:.3g}"
+        case Uniform():
+            return f"IL {rate(point['il'])}, LL {point['ll']:.3g}"
+        case Staged():
+            frozen = int(point["frozen"])
+            if frozen == 5:
+                return f"all stages frozen, LL {point['ll']:.3g}"
+            return (
+                f"{frozen} frozen, IL {point['il']:.3g} × {point['growth']:.3g}, "
+                f"LL {point['ll']:.3g}"
+            )
 
 
 def _group_title(protocol: Protocol) -> str | None:

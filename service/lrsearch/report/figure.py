@@ -27,7 +27,7 @@ def accuracy_figure(job: Job, trials: list[Trial], result: Result | None) -> go.
     """
     trials = sorted(trials, key=lambda trial: trial.number)
     axis = main_axis(job.request.protocol, trials)
-    scored = [trial for trial in trials if trial.val_top1 is not None]
+    scored = [trial for trial in trials if trial.val_top1 is not None and not trial.replicate]
     figure = go.Figure(layout=_layout("top-1 accuracy", axis.title))
     for i, group in enumerate(_ordered_groups(axis)):
         members = [trial for trial in scored if axis.groups.get(trial.number) == group]
@@ -37,6 +37,7 @@ def accuracy_figure(job: Job, trials: list[Trial], result: Result | None) -> go.
     _add_baseline(figure, trials)
     if result is not None:
         _add_winner(figure, axis, result)
+        _add_confirmation(figure, axis, result)
     figure.update_xaxes(type="log", tickvals=list(axis.ticks), ticktext=list(axis.ticks.values()))
     figure.update_layout(
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, showlegend=True
@@ -49,7 +50,7 @@ def curves_figure(job: Job, trials: list[Trial], result: Result | None) -> go.Fi
     figure = go.Figure(layout=_layout("validation top-1", "epoch"))
     winner = result.winner.trial if result is not None else None
     shown = [trial for trial in sorted(trials, key=lambda it: it.number) if trial.curve]
-    searched = [trial for trial in shown if not trial.baseline]
+    searched = [trial for trial in shown if not trial.baseline and not trial.replicate]
     strength = {
         trial.number: i / max(len(searched) - 1, 1)
         for i, trial in enumerate(sorted(searched, key=lambda it: it.rates.head))
@@ -58,6 +59,8 @@ def curves_figure(job: Job, trials: list[Trial], result: Result | None) -> go.Fi
         name = point_label(job.request.protocol, trial)
         if trial.number == winner:
             line = {"color": WINNER, "width": 3.5}
+        elif trial.replicate:
+            line = {"color": WINNER, "width": 2.0, "dash": "dot"}
         elif trial.baseline:
             line = {"color": BASELINE, "width": 2.5, "dash": "dash"}
         else:
@@ -224,6 +227,21 @@ def _add_winner(figure: go.Figure, axis: MainAxis, result: Result) -> None:
         marker={"color": WINNER, "size": 11, "symbol": "diamond-open", "line": {"width": 2}},
         error_y=_interval_bars(winner.test_top1, interval.low, interval.high, WINNER),
         hovertemplate=f"winner: {text}<extra></extra>",
+    )
+
+
+def _add_confirmation(figure: go.Figure, axis: MainAxis, result: Result) -> None:
+    confirmation = result.confirmation
+    if confirmation is None or confirmation.val_top1 is None:
+        return
+    figure.add_scatter(
+        x=[axis.positions[confirmation.trial]],
+        y=[confirmation.val_top1],
+        name=f"winner, second seed: validation {confirmation.val_top1:.1%}",
+        mode="markers",
+        marker={"color": WINNER, "size": 15, "symbol": "star-open", "line": {"width": 2}},
+        hovertemplate=f"trial {confirmation.trial}: winner's rates, second seed<br>"
+        "validation top-1 <b>%{y:.1%}</b><extra></extra>",
     )
 
 

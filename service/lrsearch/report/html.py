@@ -57,6 +57,7 @@ def _environment() -> Environment:
         "duration": text.duration,
         "rate": text.rate,
         "p_value": text.p_value,
+        "points": text.points,
         "size": text.size,
     }
     return environment

@@ -105,6 +105,7 @@ class Ledger:
                 "trial": trial.number,
                 "trial_id": trial.id,
                 "baseline": trial.baseline,
+                "replicate": trial.replicate,
                 **{f"rate_{stage}": rate for stage, rate in trial.rates.items()},
             },
         )

@@ -132,6 +132,7 @@ def _run(
         strategy=cell.layer.strategy,
         recipe=recipe,
         budget=cell.layer.budget,
+        confirm=False,  # a second seed is a cell of its own
     )
     job = client.wait(client.submit(request).id)
     if job.state != "complete":

@@ -96,9 +96,15 @@ def trial(
     *,
     number: int = 1,
     baseline: bool = False,
+    replicate: int = 0,
     seconds_limit: float | None = None,
 ) -> TrialWork:
     """A trial's work."""
     return TrialWork(
-        id=str(uuid4()), number=number, baseline=baseline, rates=rates, seconds_limit=seconds_limit
+        id=str(uuid4()),
+        number=number,
+        baseline=baseline,
+        replicate=replicate,
+        rates=rates,
+        seconds_limit=seconds_limit,
     )

@@ -102,3 +102,22 @@ def test_where_memory_does_not_suffice_for_all_one_trains_alone_afterwards(
     assert [report_of(service, work).outcome for work in works] == ["complete", "complete"]
     (entry,) = [e for e in log.entries if e["event"] == "too little memory beside others"]
     assert entry["trial"] == 1
+
+
+def test_trials_of_another_replicate_are_trained_with_another_seed_and_keep_their_weights(
+    service: FakeService, animals: Archive, start_worker: StartWorker
+) -> None:
+    shared = task(service, animals)
+    first, second = trial(), trial(replicate=1)
+    alone = [trial(), trial(replicate=1)]
+    service.offer([second, first], shared)
+    for work in alone:
+        service.offer([work], shared)
+    start_worker(max_trials=2)
+    reports = [report_of(service, work) for work in (first, second)]
+    assert [report.outcome for report in reports] == ["complete", "complete"]
+    assert numbers(reports[0]) != numbers(reports[1])
+    assert [numbers(report_of(service, work)) for work in alone] == [numbers(r) for r in reports]
+    assert reports[0].weights_sha256 is not None
+    assert reports[1].weights_sha256 is None
+    assert second.id not in service.uploads

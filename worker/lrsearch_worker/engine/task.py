@@ -21,6 +21,7 @@ from lrsearch_worker.engine.activations import ActivationStore, Source
 from lrsearch_worker.engine.memory import step_bytes
 from lrsearch_worker.engine.metrics import Evaluation, evaluate
 from lrsearch_worker.networks.staged import StagedNetwork
+from lrsearch_worker.seeds import replicate_seed
 from lrsearch_worker.weights import Weights, WeightsError, complete_network, source_network
 
 STORE_BYTES: Final = 512 * 2**20
@@ -36,7 +37,7 @@ def input_size(recipe: Recipe, spec: SourceSpec) -> int:
 
 
 class LoadedTask:
-    """Splits, batches and the source network of a job; its trials share one object.
+    """Splits, batches and the source network of a job; its trials of a replicate share one object.
 
     Args:
         images: The target, decoded at `input_size(recipe, spec)`.
@@ -45,6 +46,7 @@ class LoadedTask:
         images_per_label: Training images a label; `None` takes all there are.
         device: What computes.
         store_bytes: Memory for activations that several epochs or trials need.
+        replicate: 0, or another number for another head, order and views in the same splits.
 
     Raises:
         ValueError: The images have another size, too few images for the splits, or a size that
@@ -60,6 +62,7 @@ class LoadedTask:
         images_per_label: int | None = None,
         device: torch.device | None = None,
         store_bytes: int = STORE_BYTES,
+        replicate: int = 0,
     ) -> None:
         self.images = images
         self.recipe = recipe
@@ -71,7 +74,8 @@ class LoadedTask:
         self.indices = split(
             images.hashes, images.labels, recipe.splits, recipe.seed, images_per_label
         )
-        network = source_network(source, len(images.label_names), recipe.seed)
+        self._seed = replicate_seed(recipe.seed, replicate)
+        network = source_network(source, len(images.label_names), self._seed)
         network.check_input(side)
         self._network = self._placed(network)
         self._store = ActivationStore(self._network, store_bytes, inference_batch(side))
@@ -97,9 +101,9 @@ class LoadedTask:
     def network(self, frozen_prefix: int = 0) -> StagedNetwork:
         """A network to finetune: the source with a new head, on the device.
 
-        The head depends on the recipe's seed alone, so that all trials start from the same. The
-        tensors of the first `frozen_prefix` stages are the source's own, which nobody may change;
-        all others are copies.
+        The head depends on the recipe's seed and the replicate alone, so that all its trials start
+        from the same. The tensors of the first `frozen_prefix` stages are the source's own, which
+        nobody may change; all others are copies.
         """
         frozen = [self._network.stage(stage) for stage in STAGES[:frozen_prefix]]
         tensors = [t for stage in frozen for t in (*stage.parameters(), *stage.buffers())]
@@ -117,7 +121,7 @@ class LoadedTask:
         recipe = self.recipe
         augmentation = recipe.augmentation
         view = view_of_epoch(augmentation, epoch) if isinstance(augmentation, Views) else None
-        order = batches(self.size("train"), recipe.batch_size, recipe.seed, epoch)
+        order = batches(self.size("train"), recipe.batch_size, self._seed, epoch)
         for number, positions in enumerate(order):
             yield self._batch("train", view, prefix, positions, (epoch, number))
 
@@ -262,6 +266,6 @@ class LoadedTask:
         views = self.recipe.augmentation
         if view not in self._draws and isinstance(views, Views):
             hashes = [self.images.hashes[i] for i in self.indices.train]
-            draws = draw_view(hashes, views, self.recipe.seed, view)
+            draws = draw_view(hashes, views, self._seed, view)
             self._draws[view] = Draws(*(d.to(self.device) for d in draws))
         return self._draws[view]
