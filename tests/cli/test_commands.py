@@ -50,6 +50,15 @@ def test_the_same_folder_is_not_uploaded_twice(run: Run, client: Client, tmp_pat
     assert [it.name for it in client.data_sets() if it.name.startswith("twice")] == ["twice"]
 
 
+def test_a_winner_need_not_be_confirmed(run: Run, tmp_path: Path) -> None:
+    write_images(tmp_path / "once")
+    options = ("--source", "random", "--json")
+
+    asked = [run("submit", "once", *options, *more).stdout for more in ((), ("--no-confirm",))]
+
+    assert [Job.model_validate_json(job).request.confirm for job in asked] == [True, False]
+
+
 def test_another_folder_of_the_same_name_becomes_another_data_set(
     run: Run, client: Client, tmp_path: Path
 ) -> None:
@@ -71,7 +80,7 @@ def test_the_jobs_are_listed(run: Run, complete_job: Job) -> None:
 
     assert complete_job.id in done.output
     assert "finished" in done.output
-    assert "12/12" in done.output
+    assert "13/13" in done.output  # 11 scales, the baseline and the confirmation
 
 
 def test_listing_commands_print_the_contracts_json(run: Run, complete_job: Job) -> None:
