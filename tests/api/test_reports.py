@@ -26,6 +26,7 @@ EPOCHS = 2
 REQUEST: Json = {
     "data_set": "animals",
     "source_model": "random",
+    "confirm": False,
     "protocol": {"name": "last_layer", "ll": [0.01, 0.1]},
     "recipe": {"epochs": EPOCHS, "splits": {"validation": 0.16, "test": 0.5}},
 }

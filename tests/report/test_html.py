@@ -6,8 +6,8 @@ from lrsearch.contract.probes import StageRatios
 from lrsearch.contract.trials import Trial
 from lrsearch.report.html import page
 from lrsearch.report.job_report import JobReport
-from tests.report.outcomes import a_confirmed_report, a_data_set, a_job, a_report
 from tests.probes import a_probe
+from tests.report.outcomes import a_confirmed_report, a_data_set, a_job, a_report
 
 _HOSTILE = '<img src=x onerror="alert(1)">'
 
