@@ -13,35 +13,31 @@ from lrsearch.jobs import end_job, request_of
 from lrsearch.results import MINIMUM_TEST_IMAGES, build_result
 from lrsearch.search.budget import Allowance, Use, allowance
 from lrsearch.search.proposals import Tried, propose
+from lrsearch.search.recommend import recommend
+from lrsearch.tasks import known_task, ready_to_recommend
 from lrsearch.trials import UNFINISHED, add_trial, trials_of
 
 
 def propose_trials(session: Session, job: JobRow, count: int) -> list[WorkRow]:
     """Up to `count` new trials of a locked job, as far as its space and its budget go.
 
+    Strategy `recommend` waits for the baseline and the probe.
+
     Each one's budget is reserved with it, in the same transaction.
     """
-    request = request_of(job)
-    assert request.strategy is not None
+    if request_of(job).strategy == "recommend" and not ready_to_recommend(session, job):
+        return []
     proposed: list[WorkRow] = []
     while len(proposed) < count and not job.exhausted:
         allowed = allowance_of(session, job)
         if not allowed.now:
             job.exhausted = not allowed.later
             break
-        trials = trials_of(session, job)
-        number = trials[-1].number + 1
-        point = propose(
-            request.protocol,
-            request.strategy,
-            [_tried(trial) for trial in trials],
-            request.recipe.seed,
-            number,
-        )
-        if point is None:
+        added = _add_next(session, job)
+        if added is None:
             job.exhausted = True
             break
-        trial, work = add_trial(session, job, number, point, request.protocol.rates(point))
+        trial, work = added
         _reserve(job, trial, allowed)
         proposed.append(work)
     return proposed
@@ -105,6 +101,24 @@ def advance(session: Session, job: JobRow) -> None:
     else:
         job.state = "finalising"
         session.add(WorkRow(id=job.id, kind="final", job_id=job.id, state="waiting", attempts=0))
+
+
+def _add_next(session: Session, job: JobRow) -> tuple[TrialRow, WorkRow] | None:
+    """The next trial by the job's strategy, or None where every point has been tried."""
+    request, trials = request_of(job), trials_of(session, job)
+    protocol, number = request.protocol, trials[-1].number + 1
+    if request.strategy == "recommend":
+        recommended = recommend(protocol, known_task(session, job))
+        if recommended is None:
+            return None
+        point, expectation = recommended
+        expected = {f"expected_{name}": value for name, value in expectation._asdict().items()}
+        return add_trial(session, job, number, point, protocol.rates(point), expected=expected)
+    tried = [_tried(trial) for trial in trials]
+    next_point = propose(protocol, request.strategy, tried, request.recipe.seed, number)
+    if next_point is None:
+        return None
+    return add_trial(session, job, number, next_point, protocol.rates(next_point))
 
 
 def _reserve(job: JobRow, trial: TrialRow, allowed: Allowance) -> None:

@@ -3,11 +3,8 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lrsearch.contract.datasets import DataSetStatistics
 from lrsearch.contract.results import Confirmation, Contender
-from lrsearch.contract.splits import split_sizes
-from lrsearch.db.tables import DataSetRow, JobRow, TrialRow
-from lrsearch.jobs import request_of
+from lrsearch.db.tables import JobRow, TrialRow
 from lrsearch.report.text import percent
 from lrsearch.statistics import difference_interval
 
@@ -21,7 +18,7 @@ def confirmation_of(
     )
     if trial is None:
         return None
-    images = _validation_images(session, job)
+    images = job.validation_images
     interval = (
         difference_interval(
             round(trial.val_top1 * images), images, round(winner.val_top1 * images), images
@@ -67,10 +64,3 @@ def confirmed_in_words(
 
 def _points(high: float | None, low: float) -> float | None:
     return None if high is None else 100.0 * (high - low)
-
-
-def _validation_images(session: Session, job: JobRow) -> int:
-    data_set = session.get_one(DataSetRow, job.data_set_id)
-    labels = DataSetStatistics.model_validate(data_set.statistics).labels
-    splits = request_of(job).recipe.splits
-    return sum(split_sizes(label.distinct, splits).validation for label in labels)

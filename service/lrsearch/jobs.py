@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from lrsearch.contract.datasets import DataSetStatistics
 from lrsearch.contract.events import JobFinished, TrialFinished
-from lrsearch.contract.jobs import Best, Job, JobRequest, JobState, Spent
+from lrsearch.contract.jobs import Best, Job, JobRequest, JobState, ResolvedRequest, Spent
 from lrsearch.contract.pages import Page
 from lrsearch.contract.protocols import is_finite
 from lrsearch.contract.splits import SplitSizes, split_sizes
@@ -61,9 +61,9 @@ def submit_job(
     source_model = require_ready_source_model(
         find_source_model(session, request.source_model, "source_model")
     )
-    request = request.resolved()
-    assert request.strategy is not None
-    require_strategy(request.strategy)
+    resolved = request.resolved()
+    require_strategy(resolved.strategy)
+    splits = _splits(resolved, data_set)
     job = JobRow(
         id=new_id(),
         name=request.name,
@@ -72,13 +72,14 @@ def submit_job(
         idempotency_key=idempotency_key,
         request_sha256=digest,
         state="waiting",
-        request=request.model_dump(mode="json"),
+        request=resolved.model_dump(mode="json"),
         priority=request.priority,
         device=request.device,
         data_set_id=data_set.id,
         source_model_id=source_model.id,
-        test_images=_check_splits(request, data_set),
-        trials_planned=_planned(request),
+        test_images=sum(sizes.test for sizes in splits),
+        validation_images=sum(sizes.validation for sizes in splits),
+        trials_planned=_planned(resolved),
         exhausted=False,
         trials_begun=0,
         trials_finished=0,
@@ -95,7 +96,7 @@ def submit_job(
         if earlier := _replayed(session, principal, idempotency_key, digest):
             return job_as_contract(session, earlier), False
         raise
-    add_trial(session, job, 0, baseline_point(request.protocol), BASELINE, baseline=True)
+    add_trial(session, job, 0, baseline_point(resolved.protocol), BASELINE, baseline=True)
     add_probe(session, job)
     tell_ledger(session, job)
     return job_as_contract(session, job), True
@@ -221,15 +222,19 @@ def end_job(session: Session, job: JobRow, state: JobState, reason: str | None) 
     tell_ledger(session, job)
 
 
-def request_of(job: JobRow) -> JobRequest:
+def request_of(job: JobRow) -> ResolvedRequest:
     """The job's request, every default filled in."""
-    return JobRequest.model_validate(job.request)
+    return ResolvedRequest.model_validate(job.request)
 
 
 def job_as_contract(session: Session, row: JobRow) -> Job:
     """The row as it is shown."""
     best = (
-        Best(trial=row.best_trial, val_top1=row.best_val_top1)
+        Best(
+            trial=row.best_trial,
+            val_top1=row.best_val_top1,
+            expected_top1=row.best_expected_top1,
+        )
         if row.best_trial is not None and row.best_val_top1 is not None
         else None
     )
@@ -273,8 +278,8 @@ def _replayed(
     return earlier
 
 
-def _check_splits(request: JobRequest, data_set: DataSetRow) -> int:
-    """Images of the test split; raises `InvalidError` where some label has too few images."""
+def _splits(request: JobRequest, data_set: DataSetRow) -> list[SplitSizes]:
+    """Each label's splits; raises `InvalidError` where one has too few images."""
     statistics = DataSetStatistics.model_validate(data_set.statistics)
     sizes: dict[str, SplitSizes] = {}
     for label in statistics.labels:
@@ -297,10 +302,10 @@ def _check_splits(request: JobRequest, data_set: DataSetRow) -> int:
             request.images_per_label,
             code="too_many_images_per_label",
         )
-    return sum(size.test for size in sizes.values())
+    return list(sizes.values())
 
 
-def _planned(request: JobRequest) -> int | None:
+def _planned(request: ResolvedRequest) -> int | None:
     """Trials with the baseline, where grid and budget tell."""
     bounds = []
     if is_finite(request.protocol):

@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import timedelta
 from hashlib import sha256
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from lrsearch.advance import advance, complete
@@ -21,6 +21,7 @@ from lrsearch.contract.leases import (
     ReportReply,
     TrialReport,
 )
+from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import JobRow, LeaseRow, SourceModelRow, TrialRow, WorkerRow, WorkRow
@@ -29,8 +30,11 @@ from lrsearch.events import append_event
 from lrsearch.fence import fenced, locked, running_trial, work_of, works_of
 from lrsearch.jobs import cancel_trials, end_job, request_of, settle_reservation
 from lrsearch.probes import finish_probe, give_up_probe
+from lrsearch.search.elimination import doomed
 from lrsearch.search.pruning import should_prune
+from lrsearch.search.winner import Contestant, Decision, decide
 from lrsearch.settings import Settings
+from lrsearch.tasks import known_task
 from lrsearch.trials import (
     curves_of,
     forget_checkpoint,
@@ -66,7 +70,10 @@ def heartbeat(
     _record(session, job, beat, directives)
     for work_id in directives:
         directives[work_id] = _directive(session, job, work_id)
-    return HeartbeatReply(directives=directives, val_top1_to_beat=job.best_val_top1)
+    recommends = request_of(job).strategy == "recommend"  # where the winner is not the highest
+    return HeartbeatReply(
+        directives=directives, val_top1_to_beat=None if recommends else job.best_val_top1
+    )
 
 
 def note_upload(
@@ -228,6 +235,8 @@ def _go_on(session: Session, job: JobRow | None) -> None:
 
 def _pruning_reason(session: Session, job: JobRow, trial: TrialRow) -> str | None:
     request = request_of(job)
+    if request.strategy == "recommend" and (reason := _elimination_reason(session, job, trial)):
+        return reason
     if request.pruning == "none":
         return None
     trials = [t for t in trials_of(session, job) if not t.baseline]
@@ -237,6 +246,17 @@ def _pruning_reason(session: Session, job: JobRow, trial: TrialRow) -> str | Non
     }
     others = [curve for trial_id, curve in curves.items() if trial_id != trial.id]
     return should_prune(request.pruning, curves.get(trial.id, []), others, request.recipe.epochs)
+
+
+def _elimination_reason(session: Session, job: JobRow, trial: TrialRow) -> str | None:
+    """Why a trial of strategy `recommend` should give way to those that run beside it, or None."""
+    others = (TrialRow.job_id == job.id, TrialRow.id != trial.id, TrialRow.state == "running")
+    if not session.scalar(select(exists().where(*others, TrialRow.baseline.is_(False)))):
+        return None
+    task = known_task(session, job, curves=True)
+    searched = {each.number: each for each in task.finetunes if each.number > 0}
+    finetune = searched.pop(trial.number)
+    return doomed(finetune, list(searched.values()), task)
 
 
 def _finish_trial(session: Session, job: JobRow, work: WorkRow, report: TrialReport) -> None:
@@ -253,7 +273,7 @@ def _finish_trial(session: Session, job: JobRow, work: WorkRow, report: TrialRep
     trial.seconds, trial.finished_at = report.seconds, database_now(session)
     job.seconds_spent += report.seconds
     job.trials_finished += 1
-    best = report.outcome == "complete" and _score(session, job, trial, work, report)
+    decision = _score(session, job, trial, work, report) if trial.state == "complete" else None
     append_event(
         session,
         job,
@@ -262,7 +282,8 @@ def _finish_trial(session: Session, job: JobRow, work: WorkRow, report: TrialRep
             state=report.outcome,
             reason=trial.reason,
             val_top1=trial.val_top1,
-            best=best,
+            expected_top1=decision.expected_top1 if decision else None,
+            best=decision is not None and decision.leads,
         ),
     )
     tell_ledger(session, job, trial)
@@ -281,24 +302,22 @@ def _check_curve(report: TrialReport, epochs: int) -> None:
 
 def _score(
     session: Session, job: JobRow, trial: TrialRow, work: WorkRow, report: TrialReport
-) -> bool:
+) -> Decision | None:
     """Note a complete trial's accuracy; keep its weights if they are the best so far or baseline's.
 
     Returns:
-        Whether it is the best so far: the highest validation top-1, ties by validation loss.
+        Whether it is the best so far; None for the confirmation, which cannot be.
     """
     last = report.curve[-1]
     trial.val_top1, trial.val_loss = last.val_top1, last.val_loss
     if trial.replicate:  # confirms the winner, whose weights stay
-        return False
+        return None
     former = session.scalar(
         select(TrialRow).where(TrialRow.job_id == job.id, TrialRow.number == job.best_trial)
     )
-    best = former is None or (last.val_top1, -last.val_loss) > (
-        former.val_top1 or 0.0,
-        -(former.val_loss or 0.0),
-    )
-    if best or trial.baseline:
+    task = known_task(session, job) if request_of(job).strategy == "recommend" else None
+    decision = decide(_contestant(trial), _contestant(former) if former else None, task)
+    if decision.leads or trial.baseline:
         if report.weights_sha256 is None or report.weights_sha256 != work.upload_sha256:
             raise invalid_field(
                 "weights_sha256",
@@ -308,11 +327,18 @@ def _score(
                 code="weights_missing",
             )
         trial.weights_sha256 = report.weights_sha256
-    if best:
+    if decision.leads:
         if former is not None and not former.baseline:
             former.weights_sha256 = None
         job.best_trial, job.best_val_top1 = trial.number, last.val_top1
-    return best
+    job.best_expected_top1 = decision.best_expected_top1
+    return decision
+
+
+def _contestant(trial: TrialRow) -> Contestant:
+    assert trial.val_top1 is not None
+    assert trial.val_loss is not None
+    return Contestant(StageRates.model_validate(trial.rates), trial.val_top1, trial.val_loss)
 
 
 def _put_back(session: Session, job: JobRow | None, work: WorkRow, reason: str) -> None:

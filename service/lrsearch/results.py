@@ -11,6 +11,7 @@ from lrsearch.db.tables import EpochRow, JobRow, TrialRow
 from lrsearch.errors import ConflictError, NotFoundError, invalid_field
 from lrsearch.jobs import OPEN, request_of, source_model_of
 from lrsearch.statistics import mcnemar_p_value, wilson_interval
+from lrsearch.tasks import known_task
 
 MINIMUM_TEST_IMAGES = 30
 """Below this a test accuracy says next to nothing, and none is reported."""
@@ -53,9 +54,10 @@ def build_result(session: Session, job: JobRow, final: FinalReport | None) -> Re
     assert winner is not None
     assert winner.weights_sha256 is not None
     tested = final is not None and final.winner is not None
-    contender = _contender(winner, final.winner if final else None)
+    expected = _expected_top1s(session, job, winner, baseline)
+    contender = _contender(winner, final.winner if final else None, expected)
     rival = (
-        _contender(baseline, final.baseline if final else None)
+        _contender(baseline, final.baseline if final else None, expected)
         if baseline is not None and baseline.state == "complete"
         else None
     )
@@ -109,7 +111,21 @@ def _trial(session: Session, job: JobRow, number: int | None) -> TrialRow | None
     )
 
 
-def _contender(trial: TrialRow, score: TestScore | None) -> Contender:
+def _expected_top1s(
+    session: Session, job: JobRow, *contenders: TrialRow | None
+) -> dict[int, float]:
+    """What is expected of some trials in the end, by number; of none but under `recommend`."""
+    if request_of(job).strategy != "recommend":
+        return {}
+    trials = [trial for trial in contenders if trial is not None]
+    rates = [StageRates.model_validate(trial.rates) for trial in trials]
+    expected = known_task(session, job).expected_top1s(rates)
+    return {trial.number: top1 for trial, top1 in zip(trials, expected, strict=True)}
+
+
+def _contender(
+    trial: TrialRow, score: TestScore | None, expected_top1s: dict[int, float]
+) -> Contender:
     assert trial.val_top1 is not None
     assert trial.val_loss is not None
     return Contender(
@@ -120,6 +136,7 @@ def _contender(trial: TrialRow, score: TestScore | None) -> Contender:
         val_loss=trial.val_loss,
         test_top1=score.correct / score.images if score else None,
         test_interval=wilson_interval(score.correct, score.images) if score else None,
+        expected_top1=expected_top1s.get(trial.number),
     )
 
 
@@ -141,8 +158,19 @@ def _verdict(
     if baseline is None or gain is None:
         return f"Trial {winner.trial} is the best; there is no baseline to compare it with."
     if winner.trial == baseline.trial:
+        if winner.expected_top1 is not None:
+            return (
+                "The baseline itself is the best: of nothing that was tried more is expected than "
+                "of a frozen network."
+            )
         return "The baseline itself is the best: nothing that was tried beats a frozen network."
     if p_value is None:
+        if winner.expected_top1 is not None and gain <= 0.0:
+            less = f"{-gain:.1f} points less accurate than" if gain < 0.0 else "as accurate as"
+            return (
+                f"No gain: trial {winner.trial} is {less} the baseline on validation images, "
+                "though more is expected of its rates."
+            )
         if gain == 0.0:
             return (
                 f"No gain: trial {winner.trial} is as accurate as the baseline on validation "

@@ -24,6 +24,7 @@ def add_trial(
     *,
     baseline: bool = False,
     replicate: int = 0,
+    expected: dict[str, float] | None = None,
 ) -> tuple[TrialRow, WorkRow]:
     """A new trial of a locked job, with its work waiting in the queue."""
     trial = TrialRow(
@@ -32,6 +33,7 @@ def add_trial(
         number=number,
         baseline=baseline,
         replicate=replicate,
+        expected=expected,
         point=point,
         rates=rates.model_dump(),
         state="waiting",
@@ -165,6 +167,7 @@ def trials_as_contract(session: Session, rows: list[TrialRow]) -> list[Trial]:
             reason=row.reason if row.state in FINISHED else work[row.id].reason,
             attempts=work[row.id].attempts,
             worker=row.worker,
+            **(row.expected or {}),
             val_top1=row.val_top1,
             val_loss=row.val_loss,
             curve=curves[row.id],

@@ -11,16 +11,20 @@ from sqlalchemy.orm import Session
 
 from lrsearch.checkpoints import note_checkpoint
 from lrsearch.client import Client
+from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import EpochFinished, TrialPutBack, TrialStarted
 from lrsearch.contract.jobs import Job, JobRequest
 from lrsearch.contract.leases import Checkpoint
-from lrsearch.contract.protocols import Graduated
+from lrsearch.contract.protocols import Graduated, Staged
 from lrsearch.contract.recipes import Recipe
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import TrialRow
 from lrsearch.embedded import Embedded
 from lrsearch.outbox import drain_outbox
 from lrsearch.search.ledger import Ledger
+from lrsearch.search.prior.candidates import candidate_points
+from lrsearch.search.prior.features import task_features
+from lrsearch.search.prior.prior import Observation, Prior
 from lrsearch_worker.data.images import ImageStore
 from lrsearch_worker.engine.finetune import Finetune
 from lrsearch_worker.engine.task import LoadedTask
@@ -28,6 +32,9 @@ from lrsearch_worker.weights import load
 from tests.acceptance.conftest import StartWorker
 
 EPOCHS = 12
+
+VALIDATION_IMAGES = 30
+"""Of three labels of 60."""
 
 Curves = list[list[tuple[float, float, float]]]
 
@@ -101,11 +108,40 @@ def test_the_delivered_weights_reproduce_the_reported_accuracies(
     assert result.confirmation.validation_images == second.size("validation")
 
 
+def test_by_default_two_finetunes_are_spent_on_what_is_recommended(
+    service: Embedded, client: Client, start_worker: StartWorker, animals: Path
+) -> None:
+    client.upload_data_set(animals, name="animals")
+    client.wait_for_data_set("animals")
+    start_worker("worker")
+    recipe = Recipe(epochs=EPOCHS, input_size=16)
+    request = JobRequest(data_set="animals", recipe=recipe, budget=Budget(finetunes=2))
+    job = client.wait(client.submit(request).id)
+
+    assert (job.state, job.request.strategy) == ("complete", "recommend")
+    assert job.spent.epochs == 2 * EPOCHS
+    trials = list(client.trials(job.id))
+    assert [(t.state, t.expected_top1 is not None) for t in trials] == [
+        ("complete", number > 0) for number in range(3)
+    ]
+    assert job.probe is not None
+    assert trials[0].val_top1 is not None
+    baseline = Observation(trials[0].rates, trials[0].val_top1, VALIDATION_IMAGES)
+    candidates = [Staged().rates(point) for point in candidate_points(Staged())]
+    ranked = Prior.read().rank(task_features(job.probe, recipe), candidates, [baseline])
+    assert trials[1].rates == ranked[0].rates
+    result = client.result(job.id)
+    assert result.winner.expected_top1 is not None
+    assert result.evaluation == "holdout"
+    assert _ledger(service, job) == [(n, t.val_top1, EPOCHS) for n, t in enumerate(trials)]
+
+
 def _request() -> JobRequest:
     return JobRequest(
         data_set="animals",
         source_model="random",
         protocol=Graduated(scale=[0.5, 1.0, 2.0]),
+        strategy="exhaustive",
         recipe=Recipe(epochs=EPOCHS, input_size=16),
     )
 

@@ -112,6 +112,7 @@ def shared(migrated_sqlite: Settings, tmp_path_factory: pytest.TempPathFactory) 
             "source_model": "random",
             "name": "finished",
             "confirm": False,
+            "strategy": "exhaustive",
             "protocol": {"name": "uniform", "il": [0.0, 0.001, 0.01], "ll": [0.01]},
             "recipe": {"epochs": 2, "splits": {"validation": 0.16, "test": 0.5}},
         }

@@ -172,9 +172,11 @@ def test_a_recipe_is_told_field_by_field(shared: Api, recipe: Json, field: str) 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"protocol": {"name": "staged"}, "strategy": "exhaustive"}, "choose strategy 'random'"),
+        ({"protocol": {"name": "staged"}, "strategy": "exhaustive"}, "choose strategy 'recommend'"),
         ({"strategy": "grid"}, "'exhaustive', 'random'"),
         ({"pruning": "hard"}, "'median'"),
+        ({"budget": {"finetunes": 0.9}}, "greater than or equal to 1"),
+        ({"budget": {"finetunes": 2, "epochs": 41}}, "2 comes to 40 epochs"),
         ({"images_per_label": 0}, "greater than or equal to 1"),
         ({"device": "tpu"}, "'cuda'"),
         ({"priority": 101}, "less than or equal to 100"),

@@ -19,6 +19,7 @@ from tests.probes import a_probe
 REQUEST = {
     "data_set": "animals",
     "source_model": "random",
+    "strategy": "exhaustive",
     "protocol": {"name": "uniform", "il": [0.0, 0.001], "ll": [0.01]},
     "recipe": {"epochs": 2},
 }

@@ -27,6 +27,7 @@ REQUEST: Json = {
     "data_set": "animals",
     "source_model": "random",
     "confirm": False,
+    "strategy": "exhaustive",
     "protocol": {"name": "last_layer", "ll": [0.01, 0.1]},
     "recipe": {"epochs": EPOCHS, "splits": {"validation": 0.16, "test": 0.5}},
 }

@@ -20,6 +20,7 @@ REQUEST = {
     "data_set": "animals",
     "source_model": "random",
     "name": "first",
+    "strategy": "exhaustive",
     "protocol": {"name": "uniform", "il": [0.0, 0.001, 0.01], "ll": [0.01]},
     "recipe": {"epochs": EPOCHS, "splits": {"validation": 0.16, "test": 0.5}},
 }

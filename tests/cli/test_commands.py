@@ -21,7 +21,7 @@ def test_a_folder_is_submitted_and_watched_to_its_result(
 ) -> None:
     write_images(tmp_path / "shades", images=80)
 
-    recipe = ("--epochs", 2, "--scale", 1, "--scale", 2.5)
+    recipe = ("--epochs", 2, "--strategy", "exhaustive", "--scale", 1, "--scale", 2.5)
     with ScriptedWorker(service_url):
         done = run("submit", "shades", "--source", "random", *recipe, "--watch")
 

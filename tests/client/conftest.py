@@ -43,6 +43,7 @@ def complete_job(service_url: str, data_set: str) -> Job:
         data_set=data_set,
         source_model="random",
         name="finished",
+        strategy="exhaustive",
         priority=100,
         recipe=Recipe(epochs=2),
     )

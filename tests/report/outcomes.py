@@ -103,6 +103,7 @@ def a_job(protocol: Protocol | None = None, **changes: Any) -> Job:
         name="cats-10",
         images_per_label=10,
         protocol=protocol,
+        strategy="exhaustive",
         recipe=Recipe(epochs=EPOCHS),
         budget=Budget(),
     )

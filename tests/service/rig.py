@@ -102,14 +102,12 @@ class Rig:
     def submit(
         self, *, epochs: int = EPOCHS, key: str | None = None, probe: bool = False, **request: Any
     ) -> Job:
-        """A job on `animals` without confirmation, where `request` says nothing else.
+        """A job on `animals`, exhaustive and without confirmation, unless `request` says else.
 
         Its probe waits with the baseline if `probe`; else it is out of the way.
         """
-        wanted = JobRequest(
-            **{"data_set": "animals", "source_model": "random", "confirm": False, **request},
-            recipe=Recipe(epochs=epochs),
-        )
+        usual = {"data_set": "animals", "source_model": "random", "strategy": "exhaustive"}
+        wanted = JobRequest(**{**usual, "confirm": False, **request}, recipe=Recipe(epochs=epochs))
         with self.database.write() as session:
             job, _ = jobs.submit_job(session, wanted, NOBODY, key)
             if not probe:

@@ -18,15 +18,15 @@ from tests.service.rig import Rig, final_report, one_database
 def test_a_new_job_has_every_default_filled_in(rig: Rig) -> None:
     job = rig.submit()
     assert job.state == "waiting"
-    assert job.request.strategy == "exhaustive"
+    assert job.request.protocol == Graduated()
     assert job.trials_planned == 1 + 11
     assert job.spent == Spent(trials=0, epochs=0, seconds=0.0)
     assert [trial.state for trial in rig.trials(job)] == ["waiting"]
 
 
-def test_a_space_without_end_is_searched_by_tpe_with_20_trials(rig: Rig) -> None:
-    job = rig.submit(protocol=Staged())
-    assert (job.request.strategy, job.request.budget.trials) == ("tpe", 20)
+def test_a_sampler_without_a_budget_is_given_20_trials(rig: Rig) -> None:
+    job = rig.submit(protocol=Staged(), strategy="tpe")
+    assert job.request.budget.trials == 20
     assert job.trials_planned == 1 + 20
 
 

@@ -74,6 +74,23 @@ def test_the_study_holds_the_confirmation_and_tells_it_apart(rig: Rig, ledger: L
 
 
 @one_database
+def test_the_study_tells_what_was_expected_of_recommended_trials(rig: Rig, ledger: Ledger) -> None:
+    job = rig.submit(strategy="recommend", probe=True, budget=Budget(finetunes=2))
+    rig.run(lambda work: 0.5 + 0.1 * work.number)
+    drain_outbox(rig.database, ledger)
+    _assert_mirrored(rig, ledger, job)
+    baseline, *recommended = _entries(ledger, job)
+    assert not any("expected" in name or "gain" in name for name in baseline.user_attrs)
+    assert len(recommended) == 2
+    for entry, trial in zip(recommended, rig.trials(job)[1:], strict=True):
+        assert trial.expected_top1 is not None
+        assert entry.user_attrs["expected_top1"] == trial.expected_top1
+        assert entry.user_attrs["expected_deviation"] == trial.expected_deviation
+        assert entry.user_attrs["gain_points"] == trial.expected_gain_points
+        assert entry.user_attrs["gain_deviation_points"] == trial.expected_gain_deviation_points
+
+
+@one_database
 def test_trials_appear_while_they_run(rig: Rig, ledger: Ledger) -> None:
     job = rig.submit()
     rig.complete(rig.claim(), 0.5)
@@ -266,7 +283,9 @@ def test_the_study_shows_the_task_and_in_the_end_the_verdict(rig: Rig, ledger: L
 @one_database
 def test_a_point_of_a_log_range_is_a_parameter_on_a_log_axis(rig: Rig, ledger: Ledger) -> None:
     job = rig.submit(
-        protocol=Graduated(scale=LogRange(low=0.1, high=10.0)), budget=Budget(trials=2)
+        protocol=Graduated(scale=LogRange(low=0.1, high=10.0)),
+        strategy="tpe",
+        budget=Budget(trials=2),
     )
     rig.run()
     drain_outbox(rig.database, ledger)

@@ -13,9 +13,10 @@ from sqlalchemy import Engine, create_engine, inspect, text
 
 from lrsearch.db.engine import Database
 from lrsearch.db.migrate import VERSION_TABLE, alembic_config, upgrade
-from lrsearch.db.tables import Table
+from lrsearch.db.tables import JobRow, Table
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
+from tests.service.rig import Rig
 
 PROCESSES = 6
 
@@ -83,6 +84,17 @@ def test_down_to_base_and_up_again_leaves_optunas_tables_alone(
     assert _optuna_version(ledger_engine) == version
     assert "alembic_version" not in OURS
     assert VERSION_TABLE not in optunas
+
+
+def test_jobs_of_before_there_were_recommendations_are_told_their_validation_images(
+    settings: Settings, database: Database, rig: Rig
+) -> None:
+    job = rig.submit()
+    with database.engine.begin() as connection:
+        command.downgrade(alembic_config(connection), "0004")
+    upgrade(settings)
+    with database.read() as session:
+        assert session.get_one(JobRow, job.id).validation_images == 48
 
 
 def _tables(engine: Engine, schema: str = "public") -> set[str]:

@@ -10,7 +10,6 @@ import pytest
 from optuna.trial import FrozenTrial, create_trial
 from structlog.testing import capture_logs
 
-from lrsearch.contract.jobs import Strategy
 from lrsearch.contract.protocols import (
     Graduated,
     LastLayer,
@@ -23,10 +22,10 @@ from lrsearch.contract.protocols import (
 from lrsearch.errors import InvalidError
 from lrsearch.search import proposals
 from lrsearch.search.baseline import BASELINE
-from lrsearch.search.proposals import STARTUP_TRIALS, Tried, propose, require_strategy
+from lrsearch.search.proposals import STARTUP_TRIALS, Tried, Unaided, propose, require_strategy
 from tests.service.test_spaces import GRIDS
 
-SAMPLERS: list[Strategy] = ["random", "tpe", "gp"]
+SAMPLERS: list[Unaided] = ["random", "tpe", "gp"]
 
 CONTINUOUS: dict[str, Protocol] = {
     "last_layer": LastLayer(ll=LogRange(low=1e-3, high=1.0)),
@@ -38,7 +37,7 @@ CONTINUOUS: dict[str, Protocol] = {
 
 def search(
     protocol: Protocol,
-    strategy: Strategy,
+    strategy: Unaided,
     trials: int,
     seed: int = 0,
     accuracy: Callable[[Point], float | None] = lambda point: 0.5,
@@ -74,7 +73,7 @@ def test_exhaustive_search_covers_each_point_once_but_for_the_baseline(
     ],
 )
 def test_a_sampler_covers_a_grid_without_repeating_a_point_and_ends(
-    strategy: Strategy, name: str
+    strategy: Unaided, name: str
 ) -> None:
     protocol, points = GRIDS[name]
     tried = [protocol.rates(trial.point) for trial in search(protocol, strategy, points + 1)]
@@ -84,7 +83,7 @@ def test_a_sampler_covers_a_grid_without_repeating_a_point_and_ends(
 
 @pytest.mark.parametrize("strategy", SAMPLERS)
 @pytest.mark.parametrize("protocol", CONTINUOUS.values(), ids=CONTINUOUS)
-def test_a_sampler_stays_inside_the_space(strategy: Strategy, protocol: Protocol) -> None:
+def test_a_sampler_stays_inside_the_space(strategy: Unaided, protocol: Protocol) -> None:
     for trial in search(protocol, strategy, trials=7):
         assert trial.point.keys() == protocol.axes.keys()
         for name, axis in protocol.axes.items():
@@ -94,14 +93,14 @@ def test_a_sampler_stays_inside_the_space(strategy: Strategy, protocol: Protocol
 
 
 @pytest.mark.parametrize("strategy", SAMPLERS)
-def test_the_same_seed_and_number_propose_the_same_point(strategy: Strategy) -> None:
+def test_the_same_seed_and_number_propose_the_same_point(strategy: Unaided) -> None:
     tried = search(Staged(), "random", trials=6)
     points = [propose(Staged(), strategy, tried, seed=3, number=7) for _ in range(2)]
     assert points[0] == points[1]
 
 
 @pytest.mark.parametrize("strategy", SAMPLERS)
-def test_another_seed_or_number_proposes_another_point(strategy: Strategy) -> None:
+def test_another_seed_or_number_proposes_another_point(strategy: Unaided) -> None:
     point = propose(Staged(), strategy, [], seed=3, number=1)
     assert point != propose(Staged(), strategy, [], seed=3, number=2)
     assert point != propose(Staged(), strategy, [], seed=4, number=1)
@@ -162,7 +161,7 @@ def test_tpe_keeps_away_from_rates_that_diverge() -> None:
 @pytest.mark.parametrize("strategy", SAMPLERS)
 @pytest.mark.parametrize("state", ["diverged", "failed", "pruned", "cancelled", "running"])
 def test_a_trial_without_a_score_gives_the_sampler_none(
-    strategy: Strategy, state: str, monkeypatch: pytest.MonkeyPatch
+    strategy: Unaided, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[FrozenTrial] = []
 

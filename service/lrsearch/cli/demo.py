@@ -77,6 +77,7 @@ def _request(data_set: DataSet, source: str) -> JobRequest:
         source_model=source,
         name="demo",
         images_per_label=IMAGES_PER_LABEL,
+        strategy="exhaustive",
         recipe=Recipe(epochs=EPOCHS),
     )
 

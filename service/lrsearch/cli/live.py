@@ -34,11 +34,12 @@ def drawing(progress: JobProgress, name: Naming) -> RenderableType:
     parts.append(bars)
     if len(running) > _SHOWN_TRIALS:
         parts.append(Text(f"  and {len(running) - _SHOWN_TRIALS} more", style="dim"))
-    if progress.best is not None:
+    if (best := progress.best) is not None:
+        expected = "" if best.expected_top1 is None else f", expected {percent(best.expected_top1)}"
         parts.append(
             Text("Best so far: ")
-            .append(name(progress.best.trial), style="bold")
-            .append(f", validation top-1 {percent(progress.best.val_top1)}")
+            .append(name(best.trial), style="bold")
+            .append(f", validation top-1 {percent(best.val_top1)}{expected}")
         )
     return Group(*parts)
 

@@ -40,6 +40,8 @@ def _words(event: Event, name: Naming) -> str:
             return f"trial {body.trial} waits again: {body.reason}"
         case TrialFinished() as body:
             score = "" if body.val_top1 is None else f": validation top-1 {percent(body.val_top1)}"
+            if body.expected_top1 is not None:
+                score += f", expected {percent(body.expected_top1)}"
             best = ", the best so far" if body.best else ""
             reason = f" ({body.reason})" if body.reason else ""
             return f"trial {body.trial} ({name(body.trial)}) {body.state}{score}{best}{reason}"

@@ -33,10 +33,14 @@ def submit(
     ] = None,
     protocol: Annotated[
         Literal["last_layer", "uniform", "graduated", "staged"] | None,
-        typer.Option(help="Space of stage rates (default: graduated).", rich_help_panel=_SEARCH),
+        typer.Option(
+            help="Space of stage rates (default: staged to recommend, else graduated).",
+            rich_help_panel=_SEARCH,
+        ),
     ] = None,
     strategy: Annotated[
-        Strategy | None, typer.Option(help="How it is searched.", rich_help_panel=_SEARCH)
+        Strategy | None,
+        typer.Option(help="How it is searched (default: recommend).", rich_help_panel=_SEARCH),
     ] = None,
     scale: Annotated[
         list[str] | None,
@@ -60,6 +64,12 @@ def submit(
     ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Finetunes at most.", rich_help_panel=_BUDGET)
+    ] = None,
+    finetunes: Annotated[
+        float | None,
+        typer.Option(
+            help="Finetune-equivalents at most (default to recommend: 3).", rich_help_panel=_BUDGET
+        ),
     ] = None,
     epochs_budget: Annotated[
         int | None, typer.Option(help="Epochs at most.", rich_help_panel=_BUDGET)
@@ -122,6 +132,7 @@ def submit(
         "pruning": pruning,
         "confirm": confirm,
         "budget.trials": trials,
+        "budget.finetunes": finetunes,
         "budget.epochs": epochs_budget,
         "budget.seconds": seconds,
         "budget.target_accuracy": target_accuracy,

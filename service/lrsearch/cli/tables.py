@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lrsearch.cli.live import state_style
+from lrsearch.contract.budgets import Budget
 from lrsearch.contract.datasets import DataSet
 from lrsearch.contract.jobs import Job
 from lrsearch.contract.rates import STAGES
@@ -53,6 +54,8 @@ def job_summary(job: Job) -> RenderableType:
     grid.add_row("target", f"{request.data_set}, {'all' if images is None else images} per label")
     grid.add_row("source model", request.source_model)
     grid.add_row("search", f"{request.protocol.name}, {request.strategy}")
+    if bounds := _bounds(request.budget):
+        grid.add_row("budget", bounds)
     grid.add_row(
         "recipe", f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.schedule}"
     )
@@ -115,6 +118,12 @@ def result_summary(result: Result) -> RenderableType:
         grid.add_row("gain", f"{points(result.gain_points)} of {split} top-1{how}")
     if result.confirmation is not None:
         grid.add_row("second seed", _confirmed(result.confirmation))
+    if result.winner.expected_top1 is not None:
+        grid.add_row(
+            "winner",
+            f"of the highest expected top-1, {percent(result.winner.expected_top1)} "
+            f"(validation {percent(result.winner.val_top1)})",
+        )
     cost = result.cost
     grid.add_row(
         "cost",
@@ -244,6 +253,22 @@ def age(since: datetime) -> str:
         if seconds >= length:
             return f"{int(seconds // length)} {unit}"
     return f"{int(seconds)} s"
+
+
+def _bounds(budget: Budget) -> str:
+    """Empty where nothing bounds the search."""
+    bounds = []
+    if budget.finetunes is not None:
+        bounds.append(f"{budget.finetunes:g} finetunes ({budget.epochs} epochs)")
+    elif budget.epochs is not None:
+        bounds.append(f"{budget.epochs} epochs")
+    if budget.trials is not None:
+        bounds.append(f"{budget.trials} trials")
+    if budget.seconds is not None:
+        bounds.append(f"{duration(budget.seconds)} of a worker")
+    if budget.target_accuracy is not None:
+        bounds.append(f"until {percent(budget.target_accuracy)}")
+    return ", ".join(bounds)
 
 
 def _tested(contender: Contender | None) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """Budgets: what a job may spend at most."""
 
+from decimal import Decimal
+
 from pydantic import Field
 
 from lrsearch.contract.base import Accuracy, Contract
@@ -15,6 +17,14 @@ class Budget(Contract):
     trials: int | None = Field(
         default=None, ge=1, le=100_000, description="Finetunes, besides the baseline."
     )
+    finetunes: float | None = Field(
+        default=None,
+        ge=1.0,
+        le=100_000.0,
+        description="In finetune-equivalents: epochs over the recipe's epochs; 1.5 pays for one "
+        "whole finetune and half of another's epochs. It is shown with the `epochs` that it comes "
+        "to.",
+    )
     epochs: int | None = Field(
         default=None,
         ge=1,
@@ -27,3 +37,14 @@ class Budget(Contract):
     target_accuracy: Accuracy | None = Field(
         default=None, description="Validation top-1 that is good enough to stop."
     )
+
+    @property
+    def bounds_finetunes(self) -> bool:
+        """Whether it says how much may be tried, be it in trials, epochs or seconds."""
+        return any((self.trials, self.finetunes, self.epochs, self.seconds))
+
+    def epochs_of_finetunes(self, epochs: int) -> int | None:
+        """Whole epochs that `finetunes` pays for, a finetune having `epochs`."""
+        if self.finetunes is None:
+            return None
+        return int(Decimal(str(self.finetunes)) * epochs)  # 1.15 × 20 is 23, not 22.999…

@@ -54,6 +54,11 @@ class TrialFinished(Contract):
     state: TrialState
     reason: str | None
     val_top1: Accuracy | None
+    expected_top1: Accuracy | None = Field(
+        default=None,
+        description="Of a complete trial under strategy `recommend`: what is expected of its rates "
+        "after all trials so far, its own accuracy included; else null.",
+    )
     best: bool = Field(description="Whether it is the best of its job so far.")
 
 

@@ -8,16 +8,26 @@ from pydantic import Field, model_validator
 from lrsearch.contract.base import Accuracy, Contract, Identifier, Name
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.probes import Probe
-from lrsearch.contract.protocols import MAX_POINTS, Graduated, Protocol, grid_size, is_finite
+from lrsearch.contract.protocols import (
+    MAX_POINTS,
+    Graduated,
+    Protocol,
+    Staged,
+    grid_size,
+    is_finite,
+)
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.workers import DeviceKind
 
-Strategy = Literal["exhaustive", "random", "tpe", "gp"]
-"""How a protocol's space is searched."""
+Strategy = Literal["recommend", "exhaustive", "random", "tpe", "gp"]
+"""How a protocol's space is searched: by what other tasks teach, in full, or by a sampler."""
 
 Pruning = Literal["none", "median", "halving"]
 """Which running trials are stopped early: none, those below the median of the others at the same
 epoch, or all but the best third at each rung of successive halving."""
+
+DEFAULT_FINETUNES = 3.0
+"""Budget of strategy `recommend` where none was given, in finetune-equivalents."""
 
 DEFAULT_TRIALS = 20
 """Budget of a sampling strategy that was given none."""
@@ -34,22 +44,29 @@ class JobRequest(Contract):
     images_per_label: int | None = Field(
         default=None, ge=1, description="Training images per label; null: all there are."
     )
-    protocol: Protocol = Field(default_factory=Graduated, description="The space of stage rates.")
+    protocol: Protocol | None = Field(
+        default=None,
+        description="The space of stage rates; null: `staged` under strategy `recommend`, else "
+        "`graduated`.",
+    )
     strategy: Strategy | None = Field(
-        default=None, description="Null: `exhaustive` for a finite protocol, else `tpe`."
+        default=None,
+        description="Null: `recommend`, which tries first what has proved itself on tasks like "
+        "this one, and then what the trials so far make likely to be better.",
     )
     pruning: Pruning = Field(default="none", description="Which trials are stopped early.")
     recipe: Recipe = Field(default_factory=Recipe, description="Held fixed across the trials.")
     budget: Budget = Field(
         default_factory=Budget,
-        description="Upper bounds; a sampling strategy without any is given 20 trials.",
+        description="Upper bounds; without any, `recommend` is given 3 finetunes, a sampling "
+        "strategy 20 trials.",
     )
     confirm: bool = Field(
         default=True,
         description="After the search, finetune the winner's rates once more with a second seed "
         "(same images in the same splits; other head, order and views), if the budget still pays "
-        "for a trial. Not done where nothing has a higher validation accuracy than the baseline, "
-        "nor where the target accuracy has ended the search.",
+        "for a trial. Not done where the winner has no higher validation accuracy than the "
+        "baseline, nor where the target accuracy has ended the search.",
     )
     device: DeviceKind | None = Field(
         default=None, description="Kind of device for all trials; null: the first worker's."
@@ -58,30 +75,63 @@ class JobRequest(Contract):
 
     @model_validator(mode="after")
     def _strategy_fits_protocol(self) -> Self:
-        if self.strategy == "exhaustive" and not is_finite(self.protocol):
+        protocol = self.protocol
+        if protocol is None:
+            return self
+        if self.strategy == "exhaustive" and not is_finite(protocol):
             raise ValueError(
-                f"strategy 'exhaustive' cannot enumerate protocol {self.protocol.name!r} with a "
-                "range; give lists of values, or choose strategy 'random', 'tpe' or 'gp'"
+                f"strategy 'exhaustive' cannot enumerate protocol {protocol.name!r} with a "
+                "range; give lists of values, or choose strategy 'recommend', 'random', 'tpe' or "
+                "'gp'"
             )
-        if is_finite(self.protocol) and (points := grid_size(self.protocol)) > MAX_POINTS:
+        if is_finite(protocol) and (points := grid_size(protocol)) > MAX_POINTS:
             raise ValueError(
-                f"protocol {self.protocol.name!r} has a grid of {points} points, more than "
+                f"protocol {protocol.name!r} has a grid of {points} points, more than "
                 f"{MAX_POINTS}; give shorter lists, or a range to sample from"
-            )
-        if self.budget.epochs is not None and self.budget.epochs < self.recipe.epochs:
-            raise ValueError(
-                f"budget.epochs {self.budget.epochs} does not pay for one finetune of "
-                f"{self.recipe.epochs} epochs; raise it or lower recipe.epochs"
             )
         return self
 
-    def resolved(self) -> Self:
+    @model_validator(mode="after")
+    def _budget_fits_recipe(self) -> Self:
+        budget, epochs = self.budget, self.recipe.epochs
+        if budget.epochs is not None and budget.epochs < epochs:
+            raise ValueError(
+                f"budget.epochs {budget.epochs} does not pay for one finetune of "
+                f"{epochs} epochs; raise it or lower recipe.epochs"
+            )
+        paid = budget.epochs_of_finetunes(epochs)
+        if paid is not None and budget.epochs not in (None, paid):
+            raise ValueError(
+                f"budget.finetunes {budget.finetunes:g} comes to {paid} epochs, where a finetune "
+                f"has {epochs}, but budget.epochs is {budget.epochs}; give one of the two"
+            )
+        return self
+
+    def resolved(self) -> "ResolvedRequest":
         """The same request with the defaults that depend on other fields filled in."""
-        strategy = self.strategy or ("exhaustive" if is_finite(self.protocol) else "tpe")
+        strategy = self.strategy or "recommend"
+        recommends = strategy == "recommend"
         budget = self.budget
-        if strategy != "exhaustive" and not (budget.trials or budget.epochs or budget.seconds):
+        if recommends and not budget.bounds_finetunes:
+            budget = budget.model_copy(update={"finetunes": DEFAULT_FINETUNES})
+        elif strategy != "exhaustive" and not budget.bounds_finetunes:
             budget = budget.model_copy(update={"trials": DEFAULT_TRIALS})
-        return self.model_copy(update={"strategy": strategy, "budget": budget})
+        if budget.finetunes is not None:
+            epochs = budget.epochs_of_finetunes(self.recipe.epochs)
+            budget = budget.model_copy(update={"epochs": epochs})
+        filled = {
+            "protocol": self.protocol or (Staged() if recommends else Graduated()),
+            "strategy": strategy,
+            "budget": budget,
+        }
+        return ResolvedRequest(**{**dict(self), **filled})
+
+
+class ResolvedRequest(JobRequest):
+    """What a user submitted, with every default filled in."""
+
+    protocol: Protocol
+    strategy: Strategy
 
 
 JobState = Literal[
@@ -103,10 +153,18 @@ class Spent(Contract):
 
 
 class Best(Contract):
-    """The best complete trial so far."""
+    """The best complete trial so far.
+
+    That is the one of the highest validation accuracy; under strategy `recommend`, the one of the
+    highest expected accuracy (see `Result`).
+    """
 
     trial: int = Field(ge=0, description="Its number.")
     val_top1: Accuracy
+    expected_top1: Accuracy | None = Field(
+        default=None,
+        description="What is expected of it after all trials so far; null under other strategies.",
+    )
 
 
 class Job(Contract):
@@ -116,7 +174,7 @@ class Job(Contract):
     name: Name | None
     state: JobState
     reason: str | None = Field(description="Why it waits or failed, in a sentence.")
-    request: JobRequest = Field(description="With every default filled in.")
+    request: ResolvedRequest
     data_set_id: Identifier
     source_model_id: Identifier
     trials_planned: int | None = Field(

@@ -128,7 +128,8 @@ class HeartbeatReply(Contract):
 
     directives: dict[Identifier, Directive] = Field(description="By work id.")
     val_top1_to_beat: Accuracy | None = Field(
-        description="The job's best so far; weights of a lower accuracy need not be uploaded."
+        description="The job's best so far; weights of a lower accuracy need not be uploaded. "
+        "Null: those of every complete trial are wanted."
     )
 
 

@@ -28,6 +28,11 @@ class Contender(Contract):
     val_loss: float
     test_top1: Accuracy | None = Field(description="Null where the evaluation is validation only.")
     test_interval: Interval | None = Field(description="95 % interval of `test_top1`.")
+    expected_top1: Accuracy | None = Field(
+        default=None,
+        description="Under strategy `recommend`: the accuracy that is expected of its rates, after "
+        "what other tasks teach and what all complete trials of this one gave; else null.",
+    )
 
 
 class PointsInterval(Contract):
@@ -71,7 +76,14 @@ class Cost(Contract):
 
 
 class Result(Contract):
-    """The best rates, how good they really are, and what it took."""
+    """The best rates, how good they really are, and what it took.
+
+    The winner is the complete trial of the highest validation accuracy, ties going to the lower
+    validation loss. Under strategy `recommend` it is the one of the highest expected accuracy: what
+    other tasks teach, corrected by the validation accuracies of all complete trials, each as far as
+    so few images can tell. It need not have the highest validation accuracy. A trial is judged when
+    it ends; one that was passed over then has lost its weights, and cannot come back.
+    """
 
     job_id: Identifier
     winner: Contender

@@ -57,6 +57,23 @@ class Trial(Contract):
     reason: str | None = Field(description="Why it waits, was pruned, diverged or failed.")
     attempts: int = Field(ge=0, description="Leases that it has had.")
     worker: str | None = Field(description="Name of the worker that has or had it last.")
+    expected_top1: Accuracy | None = Field(
+        default=None,
+        description="Accuracy that was expected of its rates when strategy `recommend` proposed "
+        "them; null under other strategies, as are the next three.",
+    )
+    expected_deviation: float | None = Field(
+        default=None, ge=0.0, description="Standard deviation of `expected_top1`, in [0, 1]."
+    )
+    expected_gain_points: float | None = Field(
+        default=None,
+        description="Accuracy expected then minus the baseline's, in percentage points.",
+    )
+    expected_gain_deviation_points: float | None = Field(
+        default=None,
+        ge=0.0,
+        description="Standard deviation of `expected_gain_points`, in percentage points.",
+    )
     val_top1: Accuracy | None = Field(description="The last epoch's, of a complete trial.")
     val_loss: float | None = Field(description="The last epoch's, of a complete trial.")
     curve: list[EpochMetrics] = Field(

@@ -147,6 +147,7 @@ class JobRow(Table):
     data_set_id: Mapped[str] = mapped_column(ForeignKey("data_sets.id"), index=True)
     source_model_id: Mapped[str] = mapped_column(ForeignKey("source_models.id"))
     test_images: Mapped[int]
+    validation_images: Mapped[int] = mapped_column(default=0)
     trials_planned: Mapped[int | None]
     exhausted: Mapped[bool] = mapped_column(default=False)  # no further trial will be proposed
     trials_begun: Mapped[int] = mapped_column(default=0)  # besides the baseline
@@ -156,6 +157,7 @@ class JobRow(Table):
     seconds_reserved: Mapped[float] = mapped_column(default=0.0)  # by running trials
     best_trial: Mapped[int | None]  # number of the best complete trial
     best_val_top1: Mapped[float | None]
+    best_expected_top1: Mapped[float | None]  # after all trials so far, under `recommend`
     last_event: Mapped[int] = mapped_column(default=0)
     probe: Mapped[dict[str, Any] | None]  # Probe
     result: Mapped[dict[str, Any] | None]
@@ -180,6 +182,7 @@ class TrialRow(Table):
     state: Mapped[str]
     reason: Mapped[str | None]
     worker: Mapped[str | None]  # name of the worker that has or had it last
+    expected: Mapped[dict[str, Any] | None]  # Trial's fields `expected_…`, under `recommend`
     val_top1: Mapped[float | None]
     val_loss: Mapped[float | None]
     seconds: Mapped[float] = mapped_column(default=0.0)

@@ -106,6 +106,7 @@ class Ledger:
                 "trial_id": trial.id,
                 "baseline": trial.baseline,
                 "replicate": trial.replicate,
+                **_expected(trial),
                 **{f"rate_{stage}": rate for stage, rate in trial.rates.items()},
             },
         )
@@ -139,6 +140,17 @@ def open_storage(url: URL, *, create: bool = False) -> RDBStorage:
 def study_name(job: Job) -> str:
     """What the dashboard calls the study."""
     return f"{job.name or job.request.protocol.name} {job.id}"
+
+
+def _expected(trial: Trial) -> dict[str, float]:
+    """What was expected of the trial when it was proposed, under strategy `recommend`."""
+    values = {
+        "expected_top1": trial.expected_top1,
+        "expected_deviation": trial.expected_deviation,
+        "gain_points": trial.expected_gain_points,
+        "gain_deviation_points": trial.expected_gain_deviation_points,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _find(study: optuna.Study, trial: Trial) -> int | None:

@@ -10,7 +10,7 @@ that it can be repeated.
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
-from typing import Final
+from typing import Final, Literal
 
 import optuna
 import structlog
@@ -26,6 +26,9 @@ from lrsearch.search.baseline import BASELINE
 from lrsearch.search.spaces import Space, sampling_space
 
 log = structlog.get_logger(__name__)
+
+Unaided = Literal["exhaustive", "random", "tpe", "gp"]
+"""Strategies that go by the job's own trials alone. For `recommend` see `search.recommend`."""
 
 STARTUP_TRIALS = 5
 """Random points before TPE and GP model anything: Optuna's 10 is half of a usual budget here."""
@@ -57,7 +60,7 @@ class Tried:
 
 
 def propose(
-    protocol: Protocol, strategy: Strategy, tried: list[Tried], seed: int, number: int
+    protocol: Protocol, strategy: Unaided, tried: list[Tried], seed: int, number: int
 ) -> Point | None:
     """The point of trial `number`, or None where every point has been tried.
 
@@ -95,7 +98,7 @@ def _untried(protocol: Protocol, seen: set[StageRates]) -> list[Point]:
 
 
 def _sample(
-    protocol: Protocol, strategy: Strategy, seed: int, tried: list[Tried], seen: set[StageRates]
+    protocol: Protocol, strategy: Unaided, seed: int, tried: list[Tried], seen: set[StageRates]
 ) -> Point:
     try:
         return _ask(protocol, _sampler(strategy, seed), tried, seen)
@@ -132,7 +135,7 @@ def _frozen(trial: Tried, space: Space) -> FrozenTrial:
     )
 
 
-def _sampler(strategy: Strategy, seed: int) -> BaseSampler:
+def _sampler(strategy: Unaided, seed: int) -> BaseSampler:
     match strategy:
         case "tpe":
             return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)

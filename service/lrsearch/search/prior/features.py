@@ -55,6 +55,15 @@ def task_features(probe: Probe, recipe: Recipe) -> Vector:
     )
 
 
+def typical_features(known: Vector) -> Vector:
+    """The features of a task that could not be probed: the means over the evidence's tasks.
+
+    Args:
+        known: Features of the evidence, shape `(tasks, len(FEATURES))`.
+    """
+    return np.asarray(known.mean(axis=0), np.float64)
+
+
 def _above_chance(top1: float | None, chance: float) -> float:
     if top1 is None or chance >= 1.0:
         return 0.0
