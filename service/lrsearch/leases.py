@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import timedelta
 from hashlib import sha256
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lrsearch.advance import advance, complete
@@ -249,10 +249,7 @@ def _pruning_reason(session: Session, job: JobRow, trial: TrialRow) -> str | Non
 
 
 def _elimination_reason(session: Session, job: JobRow, trial: TrialRow) -> str | None:
-    """Why a trial of strategy `recommend` should give way to those that run beside it, or None."""
-    others = (TrialRow.job_id == job.id, TrialRow.id != trial.id, TrialRow.state == "running")
-    if not session.scalar(select(exists().where(*others, TrialRow.baseline.is_(False)))):
-        return None
+    """Why a trial of strategy `recommend` should give way to another, or None."""
     task = known_task(session, job, curves=True)
     searched = {each.number: each for each in task.finetunes if each.number > 0}
     finetune = searched.pop(trial.number)

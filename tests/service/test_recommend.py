@@ -210,7 +210,7 @@ def test_what_a_trial_teaches_depends_on_how_it_ended(rig: Rig) -> None:
     assert task.lessons == [
         Observation(rates[0], 0.5, VALIDATION_IMAGES),
         Observation(rates[1], pytest.approx(1 / 3), VALIDATION_IMAGES),
-        Observation(rates[2], 0.7, VALIDATION_IMAGES),
+        Observation(rates[2], 0.7, VALIDATION_IMAGES, 1 / EPOCHS),
         Observation(rates[5], 0.75, VALIDATION_IMAGES),
     ]
     assert task.observations == [task.lessons[0], task.lessons[3]]
@@ -360,17 +360,43 @@ def test_of_trials_that_run_together_each_is_judged_by_its_curve_and_the_others(
     ]
     assert [each.number for each in task.finetunes] == [0, 1, 2, 3]
     assert (task.epochs, task.val_images) == (4, VALIDATION_IMAGES)
-    before = len(asked)
-    rig.complete(lease, 0.5, work=good)
-    rig.heartbeat(lease, {poor.id: [0.1, 0.1]})  # nothing runs beside it any more
-    assert len(asked) == before
     assert rig.job(job).state == "running"
 
 
-def test_for_now_no_trial_is_stopped_by_its_curve(rig: Rig) -> None:
+def test_of_trials_that_run_together_one_is_left_at_half_of_the_epochs(rig: Rig) -> None:
     submit(rig, epochs=4, budget=Budget(trials=2))
     looked_at(rig)
     lease = rig.claim(max_trials=2)
     good, poor = lease.work
-    directives = rig.heartbeat(lease, {good.id: [0.9] * 3, poor.id: [0.0] * 3}).directives
+    directives = rig.heartbeat(lease, {good.id: [0.9], poor.id: [0.1]}).directives
     assert set(directives.values()) == {"continue"}
+    directives = rig.heartbeat(lease, {good.id: [0.9] * 2, poor.id: [0.1] * 2}).directives
+    assert directives == {good.id: "continue", poor.id: "prune"}
+
+
+def test_a_later_trial_gives_way_to_a_better_one_at_half_of_its_epochs(rig: Rig) -> None:
+    submit(rig, epochs=4, budget=Budget(trials=2))
+    looked_at(rig)
+    rig.complete(rig.claim(), 0.9)
+    lease = rig.claim()
+    (later,) = lease.work
+    assert rig.heartbeat(lease, {later.id: [0.1]}).directives == {later.id: "continue"}
+    assert rig.heartbeat(lease, {later.id: [0.1] * 2}).directives == {later.id: "prune"}
+
+
+def test_the_only_trial_is_not_stopped_for_the_baseline(rig: Rig) -> None:
+    submit(rig, epochs=4, budget=Budget(trials=1))
+    looked_at(rig, baseline=0.9)
+    lease = rig.claim()
+    (only,) = lease.work
+    assert rig.heartbeat(lease, {only.id: [0.1] * 3}).directives == {only.id: "continue"}
+
+
+def test_half_a_finetune_promises_more_than_it_has_reached_and_says_less() -> None:
+    rates = Graduated().rates({"scale": 3.0})
+    whole, half = (
+        PRIOR.believe(PROBED, [rates], [Observation(rates, 0.6, 200, share)])
+        for share in (1.0, 0.5)
+    )
+    assert half.logits.mean[0] > whole.logits.mean[0]
+    assert half.logits.deviation[0] > whole.logits.deviation[0]

@@ -43,7 +43,7 @@ class KnownTask:
     def observations(self) -> list[Observation]:
         """What complete finetunes gave."""
         return [
-            self._observation(each.rates, each.val_top1)
+            Observation(each.rates, each.val_top1, self.val_images)
             for each in self.finetunes
             if each.state == "complete" and each.val_top1 is not None
         ]
@@ -52,11 +52,15 @@ class KnownTask:
     def lessons(self) -> list[Observation]:
         """What all finetunes that are over say of their rates.
 
-        One that diverged counts as guessing, one that was stopped early as its last epoch; one that
-        failed or was cancelled says nothing.
+        One that diverged counts as guessing, one that was stopped early by the epochs that it has
+        run; one that failed or was cancelled says nothing.
         """
-        taught = [(each.rates, self._lesson(each)) for each in self.finetunes]
-        return [self._observation(rates, top1) for rates, top1 in taught if top1 is not None]
+        return self._taught("pruned")
+
+    @property
+    def news(self) -> list[Observation]:
+        """What all finetunes, those included that are running, say of their rates so far."""
+        return self._taught("pruned", "running")
 
     @property
     def pending(self) -> list[StageRates]:
@@ -68,16 +72,15 @@ class KnownTask:
         belief = self.prior.believe(self.features, rates, self.observations)
         return [float(share) for share in belief.shares()]
 
-    def _lesson(self, finetune: Finetune) -> float | None:
-        match finetune.state:
-            case "complete":
-                return finetune.val_top1
-            case "diverged":
-                return self.chance
-            case "pruned" if finetune.curve:
-                return finetune.curve[-1].val_top1
-            case _:
-                return None
-
-    def _observation(self, rates: StageRates, top1: float) -> Observation:
-        return Observation(rates, top1, self.val_images)
+    def _taught(self, *unfinished: str) -> list[Observation]:
+        taught = []
+        for each in self.finetunes:
+            if each.state == "complete" and each.val_top1 is not None:
+                taught.append(Observation(each.rates, each.val_top1, self.val_images))
+            elif each.state == "diverged":
+                taught.append(Observation(each.rates, self.chance, self.val_images))
+            elif each.state in unfinished and each.curve:
+                share = min(len(each.curve) / self.epochs, 1.0)
+                last = each.curve[-1].val_top1
+                taught.append(Observation(each.rates, last, self.val_images, share))
+        return taught
