@@ -19,7 +19,7 @@ def upgrade() -> None:
     op.add_column(
         "jobs", sa.Column("validation_images", sa.Integer(), nullable=False, server_default="0")
     )
-    op.add_column("jobs", sa.Column("best_expected_top1", sa.Float(), nullable=True))
+    op.add_column("jobs", sa.Column("best_expected_top1", sa.Double(), nullable=True))
     op.add_column("trials", sa.Column("expected", tables.Json, nullable=True))
     _count_validation_images(op.get_bind())
 

@@ -205,7 +205,7 @@ def test_every_trial_has_the_rates_of_its_point(rig: Rig) -> None:
         Staged(),
     ]
     for protocol in protocols:
-        job = rig.submit(protocol=protocol, budget=Budget(trials=3))
+        job = rig.submit(protocol=protocol, strategy="random", budget=Budget(trials=3))
         rig.run()
         assert len(rig.trials(job)) == 1 + 3
         for trial in rig.trials(job)[1:]:
