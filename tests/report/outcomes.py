@@ -6,7 +6,7 @@ from typing import Any
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.datasets import DataSet, DataSetStatistics, LabelCount, Progress, Spread
 from lrsearch.contract.jobs import Best, Job, JobRequest, Spent
-from lrsearch.contract.protocols import Graduated, Point, Protocol
+from lrsearch.contract.protocols import Graduated, Point, Protocol, is_finite
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.results import (
@@ -103,7 +103,7 @@ def a_job(protocol: Protocol | None = None, **changes: Any) -> Job:
         name="cats-10",
         images_per_label=10,
         protocol=protocol,
-        strategy="exhaustive",
+        strategy="exhaustive" if is_finite(protocol) else "random",
         recipe=Recipe(epochs=EPOCHS),
         budget=Budget(),
     )
