@@ -1,7 +1,5 @@
 """A job's task as strategy `recommend` knows it, from its probe and its trials."""
 
-from functools import cache
-
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
@@ -10,10 +8,10 @@ from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import FINISHED
 from lrsearch.db.tables import DataSetRow, JobRow, TrialRow, WorkRow
 from lrsearch.jobs import request_of
+from lrsearch.priors import prior_in_force
 from lrsearch.probes import probe_of
 from lrsearch.search.known import Finetune, KnownTask
 from lrsearch.search.prior.features import task_features, typical_features
-from lrsearch.search.prior.prior import Prior
 from lrsearch.trials import curves_of, trials_of
 
 
@@ -35,7 +33,7 @@ def known_task(session: Session, job: JobRow, *, curves: bool = False) -> KnownT
         curves: Whether the learning curves of all trials are wanted, or only those of pruned ones,
             of which nothing else tells.
     """
-    request, probe, prior = request_of(job), probe_of(job), shipped_prior()
+    request, probe, prior = request_of(job), probe_of(job), prior_in_force(session)
     labels = _labels(session, job)
     return KnownTask(
         prior=prior,
@@ -47,12 +45,6 @@ def known_task(session: Session, job: JobRow, *, curves: bool = False) -> KnownT
         epochs=request.recipe.epochs,
         finetunes=_finetunes(session, job, curves=curves),
     )
-
-
-@cache
-def shipped_prior() -> Prior:
-    """The prior that comes with lrsearch, read once."""
-    return Prior.read()
 
 
 def _labels(session: Session, job: JobRow) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lrsearch import leases, tasks
+from lrsearch import leases, priors, tasks
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import TrialFinished
 from lrsearch.contract.jobs import Job
@@ -184,7 +184,7 @@ def test_a_search_costs_what_its_budget_says(rig: Rig) -> None:
 
 def test_the_same_history_leads_to_the_same_trials_in_another_process(rig: Rig) -> None:
     def searched(max_trials: int) -> list[dict[str, Any]]:
-        tasks.shipped_prior.cache_clear()
+        priors.shipped_prior.cache_clear()
         job = submit(rig, budget=Budget(trials=5))
         rig.run(lambda work: 0.4 + 0.05 * work.number, max_trials)
         shown = {"point", "rates", "expected_top1", "expected_gain_points", "expected_deviation"}

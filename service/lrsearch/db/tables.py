@@ -291,3 +291,17 @@ class OutboxRow(Table):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
     trial_id: Mapped[str | None] = mapped_column(ForeignKey("trials.id"))
     attempts: Mapped[int] = mapped_column(default=0)
+
+
+class PriorRow(Table):
+    """The prior that was fitted to the installation's own jobs, if one was.
+
+    The newest is in force; keeping one removes those before it.
+    """
+
+    __tablename__ = "priors"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    version: Mapped[str]
+    fitted_at: Mapped[datetime]
+    content: Mapped[bytes]  # see `Prior.to_bytes`

@@ -2,12 +2,10 @@
 
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-import safetensors
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import load, save
 
 from lrsearch.contract.rates import STAGES, StageRates
 from lrsearch.search.prior.coordinates import coordinates
@@ -53,8 +51,14 @@ class Evidence:
     def without(self, domain: str) -> "Evidence":
         """The same without the tasks of a domain."""
         kept = [i for i, each in enumerate(self.domains) if each != domain]
+        return self._of_tasks(kept, np.flatnonzero(np.isin(self.tasks, kept)))
+
+    def only(self, rows: NDArray[np.int64]) -> "Evidence":
+        """The same with these finetunes alone, and without the tasks that keep none."""
+        return self._of_tasks(sorted(set(self.tasks[rows].tolist())), rows)
+
+    def _of_tasks(self, kept: list[int], rows: NDArray[np.int64]) -> "Evidence":
         place = {task: i for i, task in enumerate(kept)}
-        rows = np.isin(self.tasks, kept)
         return replace(
             self,
             names=[self.names[i] for i in kept],
@@ -78,8 +82,8 @@ class Evidence:
             np.concatenate([self.noise, other.noise]),
         )
 
-    def write(self, path: Path, metadata: dict[str, str]) -> None:
-        """Writes a safetensors file; `metadata` goes with it."""
+    def to_bytes(self, metadata: dict[str, str]) -> bytes:
+        """As a safetensors file; `metadata` goes with it."""
         tensors = {
             "features": self.features.astype(np.float32),
             "tasks": self.tasks.astype(np.int32),
@@ -93,22 +97,22 @@ class Evidence:
             "names": json.dumps(self.names),
             "domains": json.dumps(self.domains),
         }
-        save_file(tensors, path, {**metadata, **known})
+        return save(tensors, {**metadata, **known})
 
     @classmethod
-    def read(cls, path: Path) -> tuple["Evidence", dict[str, str]]:
-        """What `write` wrote, and its metadata.
+    def from_bytes(cls, content: bytes) -> tuple["Evidence", dict[str, str]]:
+        """What `to_bytes` gave, and its metadata.
 
         Raises:
-            ValueError: The file is of another format, or of other features.
+            SafetensorError: It is no safetensors file.
+            ValueError: It is of another format, or of other features.
         """
-        with safetensors.safe_open(path, "numpy") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise ValueError(f"{path.name} is no evidence of this version of lrsearch")
-            if json.loads(metadata["features"]) != list(FEATURES):
-                raise ValueError(f"{path.name} knows other features than this version of lrsearch")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = load(content)
+        metadata = _metadata(content)
+        if (found := metadata.get("format")) != FORMAT:
+            raise ValueError(f"the format is {found!r}; this version of lrsearch knows {FORMAT!r}")
+        if (names := json.loads(metadata["features"])) != list(FEATURES):
+            raise ValueError(f"the features are {names}, not {list(FEATURES)}")
         evidence = cls(
             json.loads(metadata["names"]),
             json.loads(metadata["domains"]),
@@ -126,3 +130,10 @@ def logit(correct: Array, images: Array) -> tuple[Array, Array]:
     correct, images = correct + 0.5, images + 1.0
     share = correct / images
     return np.log(share / (1.0 - share)), 1.0 / (images * share * (1.0 - share))
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Of a safetensors file: a header in JSON, preceded by its length in 8 bytes."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    metadata: dict[str, str] = header.get("__metadata__", {})
+    return metadata
