@@ -35,6 +35,7 @@ ROUTES = {
     "GET /v1/jobs/{job_id}/weights",
     "POST /v1/workers",
     "GET /v1/workers",
+    "POST /v1/recommendations",
     "POST /v1/leases",
     "POST /v1/leases/{lease_id}/heartbeat",
     "PUT /v1/leases/{lease_id}/work/{work_id}/weights",

@@ -13,7 +13,16 @@ from sqlalchemy.exc import DBAPIError
 from lrsearch.api.dashboard import dashboard
 from lrsearch.api.openapi import describe
 from lrsearch.api.problems import PROBLEM_RESPONSES, install_error_handlers
-from lrsearch.api.routes import blobs, data_sets, health, jobs, leases, source_models, workers
+from lrsearch.api.routes import (
+    blobs,
+    data_sets,
+    health,
+    jobs,
+    leases,
+    recommendations,
+    source_models,
+    workers,
+)
 from lrsearch.api.security import BodyLimit, LoopbackGuard
 from lrsearch.api.service import Bell, Service
 from lrsearch.checkpoints import checkpoint_store
@@ -47,7 +56,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     if not chosen.keys_required:
         app.add_middleware(LoopbackGuard)
-    for router in (health, data_sets, source_models, jobs, workers, leases, blobs):
+    parts = (health, data_sets, source_models, jobs, recommendations, workers, leases, blobs)
+    for router in parts:
         app.include_router(router.router)
     describe(app, keys_required=chosen.keys_required)
     return app

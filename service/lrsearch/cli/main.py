@@ -10,6 +10,7 @@ from lrsearch.cli import data, db, jobs, keys, models
 from lrsearch.cli.connection import Connection
 from lrsearch.cli.demo import demo
 from lrsearch.cli.errors import Commands
+from lrsearch.cli.recommend import recommend
 from lrsearch.cli.report import report
 from lrsearch.cli.serve import serve
 from lrsearch.cli.submit import submit
@@ -27,7 +28,7 @@ app = typer.Typer(
 
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
     "Everything on this machine": [up, demo],
-    "Jobs": [submit, watch, jobs.jobs, jobs.show, jobs.cancel, jobs.weights, report],
+    "Jobs": [submit, watch, jobs.jobs, jobs.show, jobs.cancel, jobs.weights, report, recommend],
 }
 for panel, commands in _COMMANDS.items():
     for command in commands:

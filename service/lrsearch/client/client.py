@@ -20,6 +20,7 @@ from lrsearch.contract.datasets import DataSet, FolderRegistration
 from lrsearch.contract.events import Event
 from lrsearch.contract.jobs import Job, JobRequest, JobState
 from lrsearch.contract.pages import Page
+from lrsearch.contract.recommendations import Recommendation, RecommendationRequest
 from lrsearch.contract.results import Result
 from lrsearch.contract.sources import SourceModel
 from lrsearch.contract.trials import Trial
@@ -273,6 +274,17 @@ class Client:
         finally:
             partial.unlink(missing_ok=True)
         return path
+
+    # What other tasks teach
+
+    def recommend(self, request: RecommendationRequest) -> Recommendation:
+        """Stage rates for a task, the best first; nothing is run.
+
+        Args:
+            request: A job that has been probed, a probe, or the task's sizes; and what to choose
+                from.
+        """
+        return self._post("/v1/recommendations", Recommendation, request, repeat=True)
 
     # The service
 

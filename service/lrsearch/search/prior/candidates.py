@@ -1,5 +1,6 @@
 """Points of a protocol among which the prior chooses."""
 
+from math import exp, log
 from typing import Final
 
 from lrsearch.contract.protocols import (
@@ -53,7 +54,9 @@ def _spread(protocol: Protocol, number: int) -> Point:
     for base, (name, axis) in zip(_BASES, protocol.axes.items(), strict=False):
         share = _radical_inverse(number + 1, base)
         if isinstance(axis, LogRange):
-            point[name] = axis.low * (axis.high / axis.low) ** share
+            low, high = log(axis.low), log(axis.high)  # whose ratio may be beyond a float
+            value = exp(low + (high - low) * share)
+            point[name] = min(max(value, axis.low), axis.high)
         else:
             point[name] = axis[int(share * len(axis))]
     return point
