@@ -26,7 +26,9 @@ def test_client_command_line_and_report_need_no_extra() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["up", "serve", "demo", "db upgrade", "keys list"])
+@pytest.mark.parametrize(
+    "command", ["up", "serve", "demo", "db upgrade", "keys list", "prior show", "prior fit"]
+)
 def test_commands_of_the_service_say_what_to_install(command: str) -> None:
     done = python(f"sys.argv[1:] = {command.split()!r}; from lrsearch.cli.main import app; app()")
 

@@ -10,6 +10,7 @@ from lrsearch.cli.console import out
 from lrsearch.cli.errors import UsageError, extra
 
 if TYPE_CHECKING:
+    from lrsearch.db.engine import Database
     from lrsearch.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The database's tables.")
@@ -30,6 +31,21 @@ def upgrade() -> None:
     with usable_database(settings):
         upgrade(settings)
     out.print(f"The tables in {settings.database.render_as_string()} are up to date.")
+
+
+@contextmanager
+def open_database() -> "Iterator[Database]":
+    """The database that the environment names, for commands on the service's own machine."""
+    with extra("service"):
+        from lrsearch.db.engine import Database
+        from lrsearch.settings import Settings
+    settings = Settings()
+    with usable_database(settings):
+        database = Database(settings.database)
+        try:
+            yield database
+        finally:
+            database.dispose()
 
 
 @contextmanager

@@ -11,8 +11,7 @@ import typer
 from rich.text import Text
 
 from lrsearch.cli.console import err, out
-from lrsearch.cli.db import usable_database
-from lrsearch.cli.errors import extra
+from lrsearch.cli.db import open_database
 from lrsearch.cli.tables import age, plain_table
 
 if TYPE_CHECKING:
@@ -122,14 +121,5 @@ def _write_private(file: Path, text: str) -> None:
 
 @contextmanager
 def _transaction() -> "Iterator[Session]":
-    with extra("service"):
-        from lrsearch.db.engine import Database
-        from lrsearch.settings import Settings
-    settings = Settings()
-    with usable_database(settings):
-        database = Database(settings.database)
-        try:
-            with database.write() as session:
-                yield session
-        finally:
-            database.dispose()
+    with open_database() as database, database.write() as session:
+        yield session

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lrsearch.cli import data, db, jobs, keys, models
+from lrsearch.cli import data, db, jobs, keys, models, prior
 from lrsearch.cli.connection import Connection
 from lrsearch.cli.demo import demo
 from lrsearch.cli.errors import Commands
@@ -39,6 +39,7 @@ app.command(rich_help_panel="What jobs are made of")(workers)
 app.command(rich_help_panel="Running a service")(serve)
 app.add_typer(db.app, name="db", rich_help_panel="Running a service")
 app.add_typer(keys.app, name="keys", rich_help_panel="Running a service")
+app.add_typer(prior.app, name="prior", rich_help_panel="Running a service")
 
 
 def _print_version(wanted: bool) -> None:

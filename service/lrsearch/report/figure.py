@@ -28,7 +28,7 @@ def accuracy_figure(job: Job, trials: list[Trial], result: Result | None) -> go.
     trials = sorted(trials, key=lambda trial: trial.number)
     axis = main_axis(job.request.protocol, trials)
     scored = [trial for trial in trials if trial.val_top1 is not None and not trial.replicate]
-    figure = go.Figure(layout=_layout("top-1 accuracy", axis.title))
+    figure = go.Figure(layout=layout("top-1 accuracy", axis.title))
     for i, group in enumerate(_ordered_groups(axis)):
         members = [trial for trial in scored if axis.groups.get(trial.number) == group]
         if members:
@@ -47,7 +47,7 @@ def accuracy_figure(job: Job, trials: list[Trial], result: Result | None) -> go.
 
 def curves_figure(job: Job, trials: list[Trial], result: Result | None) -> go.Figure:
     """Validation top-1 by epoch: a line a trial, the winner's and the baseline's set off."""
-    figure = go.Figure(layout=_layout("validation top-1", "epoch"))
+    figure = go.Figure(layout=layout("validation top-1", "epoch"))
     winner = result.winner.trial if result is not None else None
     shown = [trial for trial in sorted(trials, key=lambda it: it.number) if trial.curve]
     searched = [trial for trial in shown if not trial.baseline and not trial.replicate]
@@ -79,7 +79,7 @@ def curves_figure(job: Job, trials: list[Trial], result: Result | None) -> go.Fi
 
 def contenders_figure(result: Result) -> go.Figure:
     """Test top-1 of winner and baseline with their 95 % intervals; empty without a test split."""
-    figure = go.Figure(layout=_layout(None, "test top-1"))
+    figure = go.Figure(layout=layout(None, "test top-1"))
     contenders = [("baseline", result.baseline, BASELINE), ("winner", result.winner, WINNER)]
     for name, contender, colour in contenders:
         if contender is None or contender.test_top1 is None or contender.test_interval is None:
@@ -100,7 +100,8 @@ def contenders_figure(result: Result) -> go.Figure:
     return figure
 
 
-def _layout(y_title: str | None, x_title: str) -> dict[str, Any]:
+def layout(y_title: str | None, x_title: str) -> dict[str, Any]:
+    """What all figures look like; the y axis is in per cent."""
     axis = {
         "gridcolor": GRID,
         "linecolor": "#94a3b8",

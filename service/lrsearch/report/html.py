@@ -22,7 +22,7 @@ def page(report: JobReport) -> str:
     """The report as an HTML document; user text in it is escaped."""
     job, trials, result = report.job, report.trials, report.result
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             report=report,
@@ -31,20 +31,28 @@ def page(report: JobReport) -> str:
             title=job.name or f"{report.data_set.name}, {job.request.protocol.name}",
             trials=[_row(report, trial) for trial in _best_first(trials)],
             contenders=_contenders(report),
-            accuracy=_embed(accuracy_figure(job, trials, result), "accuracy"),
-            curves=_embed(curves_figure(job, trials, result), "curves"),
-            tested=_embed(contenders_figure(result), "tested")
+            accuracy=embed(accuracy_figure(job, trials, result), "accuracy"),
+            curves=embed(curves_figure(job, trials, result), "curves"),
+            tested=embed(contenders_figure(result), "tested")
             if result is not None and result.winner.test_top1 is not None
             else None,
             stages=STAGES,
             written_at=datetime.now(UTC),
-            style=Markup(files("lrsearch.report").joinpath("templates/page.css").read_text()),  # noqa: S704 - our own file
-            plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
+            **shared_parts(),
         )
     )
 
 
-def _environment() -> Environment:
+def shared_parts() -> dict[str, Markup]:
+    """What every page has in it: `style` and `plotly`."""
+    return {
+        "style": Markup(files("lrsearch.report").joinpath("templates/page.css").read_text()),  # noqa: S704 - our own file
+        "plotly": Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
+    }
+
+
+def environment() -> Environment:
+    """The templates, with our filters."""
     environment = Environment(
         loader=PackageLoader("lrsearch.report"),
         autoescape=True,
@@ -63,7 +71,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _embed(figure: go.Figure, name: str) -> Markup:
+def embed(figure: go.Figure, name: str) -> Markup:
+    """A figure as a part of a page that has plotly in it; `name` is its element's id."""
     html = figure.to_html(
         full_html=False,
         include_plotlyjs=False,
