@@ -11,7 +11,7 @@ from tests.benchmarks.tasks.look import append_probe, look, read_probes
 from tests.benchmarks.tasks.points import LAYERS
 from tests.benchmarks.tasks.run import Cell, run_cells
 from tests.benchmarks.tasks.suite import SUITE
-from tests.benchmarks.tasks.table import FOLDER, write_table
+from tests.benchmarks.tasks.table import FOLDER, PROBES_LINES, write_table
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -59,8 +59,12 @@ def run_command(
         raise typer.BadParameter(f"no such layer: {layer}; there are {', '.join(LAYERS)}")
     if unknown := set(tasks.split(",")) - set(SUITE):
         raise typer.BadParameter(f"no such task: {', '.join(sorted(unknown))}")
+    probes = read_probes(rows / PROBES_LINES)
     cells = [
-        Cell(LAYERS[layer], SUITE[name], chosen, seed)
+        Cell(
+            *(LAYERS[layer], SUITE[name], chosen, seed),
+            protocol=LAYERS[layer].space(probes.get((name, chosen, seed))),
+        )
         for seed in LAYERS[layer].seeds
         for name in tasks.split(",")
         for chosen in ([source] if source else SUITE[name].sources)
@@ -76,7 +80,7 @@ def look_command(
     rows: Rows = Path("out/rows"),
 ) -> None:
     """Probe every task with each of its sources; run it again and it goes on."""
-    path = rows / "probes.jsonl"
+    path = rows / PROBES_LINES
     there = read_probes(path)
     for task in SUITE.values():
         for source in task.sources:
@@ -91,7 +95,8 @@ def look_command(
 @app.command("table")
 def table_command(rows: Rows = Path("out/rows"), folder: Table = FOLDER) -> None:
     """Put all that is stored into the table."""
-    print(f"{write_table(rows, folder)} trials")
+    for layer, trials in write_table(rows, folder).items():
+        print(f"{layer}: {trials} trials")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ Each is a protocol and a strategy of the service; together they are affordable i
 is of use without those after it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.jobs import Strategy
+from lrsearch.contract.probes import Probe
 from lrsearch.contract.protocols import (
     PAPER_SCALES,
     Graduated,
@@ -18,6 +19,7 @@ from lrsearch.contract.protocols import (
     Staged,
     Uniform,
 )
+from tests.benchmarks.tasks.rules import discriminative, relative_gradients
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,26 @@ class Layer:
     """Points of one search space, run with some seeds."""
 
     name: str
-    protocol: Protocol
+    protocol: Protocol | Callable[[Probe], Protocol]
+    """The space; where it follows from the task, how it follows from the task's probe."""
     strategy: Strategy
     trials: int | None = None
     """Of a space that is sampled."""
     seeds: Sequence[int] = (0,)
+
+    def space(self, probe: Probe | None) -> Protocol:
+        """The layer's space for the task of a probe.
+
+        Raises:
+            ValueError: The space follows from the task, and there is no probe of it.
+        """
+        if not callable(self.protocol):
+            return self.protocol
+        if probe is None:
+            raise ValueError(
+                f"layer {self.name} follows from the tasks' probes; `look` at them first"
+            )
+        return self.protocol(probe)
 
     @property
     def budget(self) -> Budget:
@@ -61,5 +78,7 @@ LAYERS: Final = {
             "random",
             trials=40,
         ),
+        Layer("discriminative", discriminative(), "exhaustive"),
+        Layer("auto_rgn", relative_gradients, "exhaustive"),
     )
 }

@@ -14,6 +14,7 @@ import torch
 
 from lrsearch.client import Client
 from lrsearch.contract.jobs import JobRequest
+from lrsearch.contract.protocols import Protocol
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.workers import WorkerRegistration
 from lrsearch.embedded import Embedded
@@ -40,6 +41,8 @@ class Cell(NamedTuple):
     task: SuiteTask
     source: str
     seed: int
+    protocol: Protocol
+    """Of the layer, for this task and source."""
 
     @property
     def name(self) -> str:
@@ -128,7 +131,7 @@ def _run(
         source_model=cell.source,
         name=cell.name,
         images_per_label=cell.task.images_per_label,
-        protocol=cell.layer.protocol,
+        protocol=cell.protocol,
         strategy=cell.layer.strategy,
         recipe=recipe,
         budget=cell.layer.budget,

@@ -1,6 +1,6 @@
-"""The table: all rows that are stored, in one file, and the tasks that they are of."""
+"""The table: all rows that are stored, a file for each layer, and the tasks that they are of."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from lrsearch.contract.probes import Probe
 from lrsearch.contract.rates import STAGES, StageRates
 from tests.benchmarks.tasks.look import read_probes
+from tests.benchmarks.tasks.points import LAYERS
 from tests.benchmarks.tasks.rows import Row, read_rows, write_rows
 
 FOLDER: Final = Path(__file__).parent / "table"
-ROWS_FILE: Final = "trials.parquet"
 PROBES_FILE: Final = "probes.parquet"
 PROBES_LINES: Final = "probes.jsonl"
 
@@ -49,21 +49,34 @@ class Measured(NamedTuple):
         )
 
 
-def write_table(rows: Path, folder: Path = FOLDER) -> int:
-    """Puts the stored cells and probes of the folder `rows` together; returns the rows."""
-    cells = [row for path in sorted(rows.glob("*.parquet")) for row in read_rows(path)]
-    write_rows(folder / ROWS_FILE, cells)
+def write_table(rows: Path, folder: Path = FOLDER) -> dict[str, int]:
+    """Puts the stored cells and probes of the folder `rows` together; returns the rows by layer."""
+    written = {}
+    for layer in LAYERS:
+        cells = [
+            row for path in sorted(rows.glob(f"{layer}--*.parquet")) for row in read_rows(path)
+        ]
+        if cells:
+            write_rows(_file(folder, layer), cells)
+            written[layer] = len(cells)
     probes = [
         {"task": task, "source": source, "seed": seed, "probe": probe.model_dump_json()}
         for (task, source, seed), probe in sorted(read_probes(rows / PROBES_LINES).items())
     ]
     pq.write_table(pa.Table.from_pylist(probes), folder / PROBES_FILE, compression="zstd")
-    return len(cells)
+    return written
 
 
-def read_table(layers: Iterable[str] | None = None, folder: Path = FOLDER) -> list[Measured]:
-    """What the table holds of the given layers (None: all), in the order of its rows."""
-    wanted = None if layers is None else set(layers)
+def read_table(layers: Sequence[str] | None = None, folder: Path = FOLDER) -> list[Measured]:
+    """What the table holds of the given layers.
+
+    Args:
+        layers: By name; a task's trials come in their order, behind the first one's baseline. None:
+            all that there are, in the order of `LAYERS`.
+        folder: Of the table.
+    """
+    if layers is None:
+        layers = [layer for layer in LAYERS if _file(folder, layer).exists()]
     looked: list[dict[str, Any]] = pq.read_table(folder / PROBES_FILE).to_pylist()
     probes = {
         (each["task"], each["source"]): Probe.model_validate_json(each["probe"])
@@ -71,13 +84,17 @@ def read_table(layers: Iterable[str] | None = None, folder: Path = FOLDER) -> li
         if each["seed"] == 0
     }
     measured: dict[tuple[str, str, int], Measured] = {}
-    for row in read_rows(folder / ROWS_FILE):
+    for row in (row for layer in layers for row in read_rows(_file(folder, layer))):
         key = row["task"], row["source"], row["seed"]
-        if (wanted is not None and row["layer"] not in wanted) or key[:2] not in probes:
+        if key[:2] not in probes:
             continue
         cell = measured.setdefault(
             key, Measured(key[0], row["domain"], key[1], key[2], probes[key[:2]], [])
         )
-        if not (row["baseline"] and any(other["baseline"] for other in cell.rows)):
+        if not (row["baseline"] and cell.rows):
             cell.rows.append(row)
     return list(measured.values())
+
+
+def _file(folder: Path, layer: str) -> Path:
+    return folder / f"{layer}.parquet"
