@@ -18,11 +18,17 @@ from tests.benchmarks.tasks.table import Measured
 RECIPE: Final = Recipe()
 """Of all rows."""
 
+GRADUATED: Final = "graduated"
+"""The first layer that is read, and the only one that all tasks have all trials of."""
+
 BASELINE: Final = 0
 """Index of the baseline among a task's trials."""
 
 PAPER: Final = range(1, 12)
 """Indices of the paper's 11 scales among a task's trials."""
+
+SCALES: Final = range(1, 14)
+"""Indices of all scales of the graduated layer: the paper's, and the two beyond."""
 
 DIVERGED_NOISE: Final = 0.25
 """Variance, in logits, of taking a diverged finetune for one that answers at random."""
@@ -30,7 +36,11 @@ DIVERGED_NOISE: Final = 0.25
 
 @dataclass(frozen=True)
 class Task:
-    """A task, a source model and what every finetune of them gave."""
+    """A task, a source model and what every finetune of them gave.
+
+    Trials are known by their place: the baseline's is 0, those of the graduated layer follow, and
+    then come those of other layers, of which tasks may hold any number.
+    """
 
     measured: Measured
 
@@ -38,6 +48,18 @@ class Task:
     def features(self) -> Vector:
         """What the prior is told of it."""
         return task_features(self.measured.probe, RECIPE)
+
+    def of(self, *layers: str) -> list[int]:
+        """The trials of some layers, in the order of the layers; the baseline is of none."""
+        return [trial for layer in layers for trial in self._layers.get(layer, [])]
+
+    @cached_property
+    def _layers(self) -> dict[str, list[int]]:
+        layers: dict[str, list[int]] = {}
+        for trial, row in enumerate(self.measured.rows):
+            if not row["baseline"]:
+                layers.setdefault(row["layer"], []).append(trial)
+        return layers
 
     @cached_property
     def rates(self) -> list[StageRates]:
@@ -84,15 +106,17 @@ class Task:
         return float(unpacked(row["test_right"], row["test_images"]).mean())
 
 
-def evidence_of(tasks: Sequence[Task]) -> Evidence:
-    """What the tasks teach a prior: audit accuracies."""
-    groups, values, noise = [], [], []
+def evidence_of(tasks: Sequence[Task], layers: Sequence[str] = (GRADUATED,)) -> Evidence:
+    """What the baseline and the trials of some layers teach a prior: audit accuracies."""
+    groups, rates, values, noise = [], [], [], []
     for number, task in enumerate(tasks):
-        rows = task.measured.rows
+        trials = [BASELINE, *task.of(*layers)]
+        rows = [task.measured.rows[trial] for trial in trials]
         images = next(row["audit_images"] for row in rows if row["audit_images"])
-        logits, variances = logit(task.audit * images, np.full(len(rows), float(images)))
+        logits, variances = logit(task.audit[trials] * images, np.full(len(rows), float(images)))
         diverged = np.array([row["audit_correct"] is None for row in rows])
         groups.append(np.full(len(rows), number))
+        rates.extend([row[stage] for stage in STAGES] for row in rows)
         values.append(logits)
         noise.append(variances + np.where(diverged, DIVERGED_NOISE, 0.0))
     return Evidence(
@@ -100,7 +124,7 @@ def evidence_of(tasks: Sequence[Task]) -> Evidence:
         [task.measured.domain for task in tasks],
         np.array([task.features for task in tasks]),
         np.concatenate(groups).astype(np.int64),
-        np.array([[row[stage] for stage in STAGES] for t in tasks for row in t.measured.rows]),
+        np.array(rates),
         np.concatenate(values),
         np.concatenate(noise),
     )
