@@ -1,5 +1,6 @@
 """What strategy `recommend` tries next: what other tasks and the task's own trials promise most."""
 
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from lrsearch.contract.rates import StageRates
 from lrsearch.search.baseline import BASELINE
 from lrsearch.search.known import KnownTask
 from lrsearch.search.prior.acquire import choose
-from lrsearch.search.prior.candidates import candidate_points
+from lrsearch.search.prior.candidates import candidate_points, further_points
 
 
 class Expectation(NamedTuple):
@@ -42,17 +43,22 @@ def recommend(protocol: Protocol, task: KnownTask) -> Recommended | None:
         task: What is known so far.
     """
     tried = {BASELINE, *(each.rates for each in task.finetunes)}
-    untried: dict[StageRates, Point] = {}
-    for point in candidate_points(protocol):
-        rates = protocol.rates(point)
-        if rates not in tried:
-            untried.setdefault(rates, point)
+    untried = _untried(candidate_points(protocol), protocol, tried)
+    untried = untried or _untried(further_points(protocol), protocol, tried)
     if not untried:
         return None
     candidates = list(untried)
     chosen = choose(task.prior, task.features, candidates, task.lessons, task.pending)
     rates = candidates[chosen]
     return Recommended(untried[rates], _expectation(task, rates))
+
+
+def _untried(
+    points: Sequence[Point], protocol: Protocol, tried: Collection[StageRates]
+) -> dict[StageRates, Point]:
+    """Points by their rates, each of which is there once."""
+    by_rates = {protocol.rates(point): point for point in reversed(points)}
+    return {rates: by_rates[rates] for rates in reversed(by_rates) if rates not in tried}
 
 
 def _expectation(task: KnownTask, rates: StageRates) -> Expectation:

@@ -94,22 +94,22 @@ def test_what_is_seen_makes_everything_about_the_task_surer() -> None:
     process = Process(KERNEL, some_points(2, [0, 0, 1, 1, 2]), VALUES, NOISE)
     before = process.at(some_points(5, [NEW_TASK] * 4))
 
-    after = before.given(np.array([1]), np.array([2.5]), np.array([0.01]))
+    after = before.given(np.array([1]), np.array([2.5]), np.array([[0.01]]))
 
     assert (after.deviation < before.deviation).all()
     assert after.deviation[1] < 0.1
     assert after.mean[1] == pytest.approx(2.5, abs=0.05)
-    assert before.given(np.array([], np.int64), np.array([]), np.array([])) is before
+    assert before.given(np.array([], np.int64), np.array([]), np.zeros((0, 0))) is before
 
 
 def test_seeing_one_by_one_is_seeing_all_at_once() -> None:
     process = Process(KERNEL, some_points(2, [0, 0, 1, 1, 2]), VALUES, NOISE)
     before = process.at(some_points(5, [NEW_TASK] * 3))
-    values, noise = np.array([0.4, -0.2]), np.array([0.1, 0.3])
+    values, noise = np.array([0.4, -0.2]), np.diag([0.1, 0.3])
 
     at_once = before.given(np.array([0, 2]), values, noise)
-    one = before.given(np.array([0]), values[:1], noise[:1])
-    both = one.given(np.array([2]), values[1:], noise[1:])
+    one = before.given(np.array([0]), values[:1], noise[:1, :1])
+    both = one.given(np.array([2]), values[1:], noise[1:, 1:])
 
     assert both.mean == pytest.approx(at_once.mean)
     assert both.covariance == pytest.approx(at_once.covariance)

@@ -1,5 +1,7 @@
 """Candidates, their ranking, what to try next, and why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
 from lrsearch.search.baseline import BASELINE
 from lrsearch.search.prior.acquire import choose
-from lrsearch.search.prior.candidates import SPREAD, candidate_points
+from lrsearch.search.prior.candidates import SPREAD, candidate_points, further_points
 from lrsearch.search.prior.explain import SHORTLIST, explain, rank_fast
 from lrsearch.search.prior.features import FEATURES
 from lrsearch.search.prior.prior import Observation, Prior
@@ -38,8 +40,8 @@ def test_all_points_of_a_finite_protocol_are_candidates(protocol: Protocol) -> N
         LastLayer(ll=LogRange(low=5e-324, high=1e3)),  # whose ratio no float can hold
     ],
 )
-def test_candidates_lie_within_the_space_and_cover_it(protocol: Protocol) -> None:
-    points = candidate_points(protocol)
+def test_points_lie_within_the_space_and_cover_it(protocol: Protocol) -> None:
+    points = further_points(protocol)
 
     assert len(points) >= SPREAD
     for name, axis in protocol.axes.items():
@@ -56,11 +58,19 @@ def test_candidates_lie_within_the_space_and_cover_it(protocol: Protocol) -> Non
         protocol.rates(point)
 
 
+@pytest.mark.parametrize("protocol", [
+    Staged(frozen=[3], il=LogRange(low=1e-3, high=1e-2)), Uniform(il=LogRange(low=1e-5, high=1e-2)),
+])  # fmt: skip
+def test_a_space_without_proven_points_is_covered_at_once(protocol: Protocol) -> None:
+    assert candidate_points(protocol) == further_points(protocol)
+
+
 def test_the_papers_rates_are_among_the_candidates_of_staged() -> None:
     def close(one: StageRates, other: StageRates) -> bool:
         return dict(one.items()) == pytest.approx(dict(other.items()))
 
     found = rates_of(STAGED)
+    assert len(found) == len(set(found)) == 24
     for rates in graduated(0.25, 1.0, 10.0):
         assert any(close(rates, each) for each in found[:13])
     low = Staged(frozen=[1], il=LogRange(low=1e-4, high=1e-3))
@@ -168,7 +178,7 @@ def test_trials_of_a_group_differ() -> None:
 def test_of_many_candidates_the_best_are_ranked_as_all_would_be() -> None:
     known = Prior.read()
     features = known.evidence.features[0]
-    candidates = rates_of(STAGED)
+    candidates = [STAGED.rates(point) for point in further_points(STAGED)]
 
     found = rank_fast(known, features, candidates)
 
@@ -211,3 +221,33 @@ def test_a_task_of_the_evidence_is_most_like_itself() -> None:
     assert nearest[0].similarity == pytest.approx(1.0)
     assert len(nearest) == 3
     assert 1.0 > nearest[1].similarity >= nearest[2].similarity >= 0.0
+
+
+def test_errors_on_the_same_images_are_shared_so_that_differences_are_surer_than_levels() -> None:
+    known = prior()
+    features = known.evidence.features.mean(axis=0)
+    rates = graduated(2.0, 8.0)
+    seen = [Observation(each, 0.7, 20) for each in rates]
+
+    belief = known.believe(features, rates, seen)
+
+    alone = belief.logits.covariance[0, 0] + belief.logits.covariance[1, 1]
+    assert belief.logits.covariance[0, 1] > 0.5 * belief.logits.covariance[0, 0]
+    assert alone - 2.0 * belief.logits.covariance[0, 1] < 0.5 * alone
+
+
+def test_a_finetune_that_was_run_is_judged_with_its_luck_and_another_seed_without() -> None:
+    known = replace(prior(), kernel=replace(KERNEL, run=0.5))
+    features = known.evidence.features.mean(axis=0)
+    (tried,) = graduated(2.0)
+    close_by = replace_head(tried, 1.0001)
+    seen = [Observation(tried, 0.99, 2000)]
+
+    belief = known.believe(features, [tried, close_by], seen)
+
+    assert belief.shares()[0] == pytest.approx(0.99, abs=0.01)
+    assert belief.shares()[1] < 0.98
+
+
+def replace_head(rates: StageRates, factor: float) -> StageRates:
+    return rates.model_copy(update={"head": rates.head * factor})

@@ -16,30 +16,49 @@ SPREAD: Final = 256
 """Points that stand for a space with ranges: enough to come within a tenth of a decade of any
 useful rate, few enough to be ranked in milliseconds."""
 
+ENOUGH: Final = 12
+"""Proven points that make a space's other points needless at first."""
+
 _BASES: Final = (2, 3, 5, 7, 11)
 
 
 def candidate_points(protocol: Protocol) -> list[Point]:
-    """All points of a finite protocol; of another, points that are spread evenly over it.
+    """What is chosen from at first.
 
-    Those of `staged` begin with the paper's graduated rates, as far as they lie in it.
+    All points of a finite protocol. Of `staged`, the proven points that lie in it: those that were
+    run on every task of the benchmark, so that what is expected of them is measured rather than
+    interpolated. Where they are fewer than `ENOUGH`, and of other protocols, points that are spread
+    evenly as well.
     """
     if is_finite(protocol):
         return protocol.points()
-    return [*_graduated(protocol), *(_spread(protocol, number) for number in range(SPREAD))]
+    proven = _proven(protocol)
+    return proven if len(proven) >= ENOUGH else [*proven, *further_points(protocol)]
 
 
-def _graduated(protocol: Protocol) -> list[Point]:
-    if not isinstance(protocol, Staged) or 1 not in protocol.frozen:
+def further_points(protocol: Protocol) -> list[Point]:
+    """What is chosen from when all candidates were tried: points spread evenly over the space."""
+    return [] if is_finite(protocol) else [_spread(protocol, number) for number in range(SPREAD)]
+
+
+def _proven(protocol: Protocol) -> list[Point]:
+    """The paper's graduated rates and beyond, and faster inner stages with slower last layers."""
+    if not isinstance(protocol, Staged):
         return []
-    points: list[Point] = [
+    graduated: list[Point] = [
         {"frozen": 1, "il": 0.001 * scale, "growth": 2.0, "ll": 0.016 * scale}
         for scale in (*PAPER_SCALES, 20.0, 40.0)
     ]
+    joint: list[Point] = [
+        {"frozen": frozen, "il": 0.015, "growth": growth, "ll": ll}
+        for frozen in (0, 2)
+        for growth in (1.5, 3.0)
+        for ll in (0.03, 0.06, 0.12)
+    ]
     return [
         point
-        for point in points
-        if all(_holds(protocol, name, point[name]) for name in ("il", "growth", "ll"))
+        for point in (*graduated, *joint)
+        if all(_holds(protocol, name, value) for name, value in point.items())
     ]
 
 

@@ -97,11 +97,11 @@ class Normal(NamedTuple):
         return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
 
     def given(self, places: NDArray[np.int64], values: Array, noise: Array) -> "Normal":
-        """The same after `values` were seen at `places`, with a variance of `noise` each."""
+        """The same after `values` were seen at `places`; `noise` is their covariance."""
         if len(places) == 0:
             return self
         across = self.covariance[:, places]
-        inner = self.covariance[np.ix_(places, places)] + np.diag(noise)
+        inner = self.covariance[np.ix_(places, places)] + noise
         gain = np.linalg.solve(inner, across.T).T
         return Normal(
             self.mean + gain @ (values - self.mean[places]), self.covariance - gain @ across.T
