@@ -1,6 +1,7 @@
 """`python -m tests.benchmarks.search`: all strategies on the table; one JSON object at the end."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
@@ -8,9 +9,17 @@ from typing import Annotated, Any, Final, NamedTuple
 import numpy as np
 import typer
 
-from lrsearch.search.prior.fit import fit_kernel
 from lrsearch.search.prior.prior import Prior
-from tests.benchmarks.search.lookup import BASELINE, GRADUATED, RECIPE, Task, evidence_of
+from tests.benchmarks.search.fitted import fitted_prior
+from tests.benchmarks.search.lookup import (
+    BASELINE,
+    GRADUATED,
+    JOINT,
+    RECIPE,
+    SEEDS,
+    Task,
+    evidence_of,
+)
 from tests.benchmarks.search.measures import (
     bootstrapped,
     coverage,
@@ -27,9 +36,9 @@ from tests.benchmarks.search.strategies.replay import FIRST_LOOK, Replay
 from tests.benchmarks.search.strategies.whole import exhaustive, random, sampled
 from tests.benchmarks.tasks.table import FOLDER, read_table
 
-LAYERS: Final = (GRADUATED, "discriminative", "auto_rgn")
-"""What the strategies choose from. All tasks hold the first; a strategy that chooses from another
-one is judged on the tasks that hold it."""
+LAYERS: Final = (GRADUATED, JOINT, "discriminative", "auto_rgn")
+"""What the strategies choose from. Tasks that hold the first two are judged on; a strategy that
+chooses from another one is judged on those of them that hold it."""
 
 BUDGETS: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """In finetune-equivalents."""
@@ -38,6 +47,9 @@ DRAWS: Final = 20
 """Repetitions of what draws."""
 
 OURS: Final = "recommend"
+
+SHOWN: Final = ("tasks", "regret_points_1", "regret_points_1_5", "regret_points_3")
+"""Figures that are shown on the way."""
 
 
 def main(
@@ -51,10 +63,12 @@ def main(
 ) -> None:
     """Replay every strategy; what is fitted is fitted without the domain that it is judged on."""
     tasks = [Task(each) for each in read_table(LAYERS, table)]
+    repeats = [Task(each) for each in read_table((SEEDS,), table)]
     figures = {}
-    for name, entry in strategies(refit).items():
-        held = [task for task in tasks if task.of(entry.layer)]
-        figures[name] = _figures(held, _replay(held, entry))
+    for name, entry in strategies(repeats if refit else None).items():
+        held = [task for task in tasks if task.of(JOINT) and task.of(entry.layer)]
+        figures[name] = _figures(held, _replay(held, tasks, entry))
+        print(name, {key: figures[name][key] for key in SHOWN}, file=sys.stderr, flush=True)
     write_plot(plot, figures, BUDGETS)
     ours = figures.pop(OURS)
     print(json.dumps({**ours, "first_look_cost": FIRST_LOOK, "strategies": figures}))
@@ -70,24 +84,44 @@ class Entry(NamedTuple):
     draws: int = 1
 
 
-def strategies(refit: bool) -> dict[str, Entry]:
-    """By name; with `refit` our kernel is fitted to the other tasks, else it is the shipped one."""
+def strategies(repeats: Sequence[Task] | None) -> dict[str, Entry]:
+    """By name.
 
-    def ours(others: Sequence[Task]) -> Replay:
-        evidence = evidence_of(others)
-        kernel = fit_kernel(evidence) if refit else Prior.read().kernel
-        return recommended(Prior("replay", kernel, evidence))
+    Args:
+        repeats: What our prior is fitted to besides the other tasks: the same with other seeds.
+            None: the kernel is the shipped one.
+    """
+
+    priors: dict[tuple[str, ...], Prior] = {}
+
+    def prior_of(others: Sequence[Task]) -> Prior:
+        names = tuple(task.name for task in others)
+        if names not in priors:
+            priors[names] = (
+                Prior("replay", Prior.read().kernel, evidence_of(others))
+                if repeats is None
+                else fitted_prior("replay", others, repeats)
+            )
+        return priors[names]
+
+    def ours(*layers: str) -> Entry:
+        return Entry(lambda others: recommended(prior_of(others), layers))
 
     def best_of(layer: str) -> Entry:
-        return Entry(lambda others: best_on_average(others, layer), layer)
+        def fitted(others: Sequence[Task]) -> Replay:
+            return best_on_average([task for task in others if task.of(layer)], layer)
+
+        return Entry(fitted, layer)
 
     def untaught(replay: Replay, draws: int = 1) -> Entry:
         return Entry(lambda others: replay, draws=draws)
 
     return {
-        OURS: Entry(ours),
+        OURS: ours(GRADUATED, JOINT),
+        "recommend_graduated": ours(GRADUATED),
         "baseline": untaught(fixed(BASELINE)),
         "fixed": best_of(GRADUATED),
+        "fixed_joint": best_of(JOINT),
         "discriminative": best_of("discriminative"),
         "auto_rgn": best_of("auto_rgn"),
         "exhaustive": untaught(exhaustive),
@@ -107,10 +141,10 @@ Trials = dict[float, list[list[int]]]
 """By budget: for each task, the trial that each draw ended with."""
 
 
-def _replay(tasks: Sequence[Task], entry: Entry) -> Trials:
+def _replay(tasks: Sequence[Task], known: Sequence[Task], entry: Entry) -> Trials:
     found: dict[float, dict[int, list[int]]] = {budget: {} for budget in BUDGETS}
     for domain in sorted({task.measured.domain for task in tasks}):
-        strategy = entry.fitted([task for task in tasks if task.measured.domain != domain])
+        strategy = entry.fitted([task for task in known if task.measured.domain != domain])
         for number, task in enumerate(tasks):
             if task.measured.domain != domain:
                 continue

@@ -21,6 +21,12 @@ RECIPE: Final = Recipe()
 GRADUATED: Final = "graduated"
 """The first layer that is read, and the only one that all tasks have all trials of."""
 
+JOINT: Final = "joint"
+"""The layer of points beyond the graduated line."""
+
+SEEDS: Final = "seeds"
+"""The layer of the graduated points with other seeds."""
+
 BASELINE: Final = 0
 """Index of the baseline among a task's trials."""
 
@@ -43,6 +49,11 @@ class Task:
     """
 
     measured: Measured
+
+    @property
+    def name(self) -> str:
+        """Of target and source."""
+        return f"{self.measured.task} from {self.measured.source}"
 
     @cached_property
     def features(self) -> Vector:
@@ -81,13 +92,20 @@ class Task:
         curve = self.measured.rows[trial]["val_top1"]
         return float(curve[epoch - 1]) if len(curve) >= epoch else self.measured.probe.chance
 
+    def val_loss(self, trial: int, epoch: int = RECIPE.epochs) -> float:
+        """Validation loss after `epoch`; infinite from where a trial diverged."""
+        losses = self.measured.rows[trial]["val_loss"]
+        return float(losses[epoch - 1]) if len(losses) >= epoch else np.inf
+
+    def diverged(self, trial: int) -> bool:
+        """Whether it did not come to its end."""
+        return len(self.measured.rows[trial]["val_top1"]) < RECIPE.epochs
+
     def selected(self, trials: Sequence[int], epoch: int = RECIPE.epochs) -> int:
         """The best of some by validation accuracy after `epoch`, ties by loss."""
 
         def rank(trial: int) -> tuple[float, float]:
-            losses = self.measured.rows[trial]["val_loss"]
-            loss = losses[epoch - 1] if len(losses) >= epoch else np.inf
-            return self.val_top1(trial, epoch), -loss
+            return self.val_top1(trial, epoch), -self.val_loss(trial, epoch)
 
         return max(trials, key=rank)
 
@@ -106,11 +124,23 @@ class Task:
         return float(unpacked(row["test_right"], row["test_images"]).mean())
 
 
-def evidence_of(tasks: Sequence[Task], layers: Sequence[str] = (GRADUATED,)) -> Evidence:
-    """What the baseline and the trials of some layers teach a prior: audit accuracies."""
+def evidence_of(
+    tasks: Sequence[Task],
+    layers: Sequence[str] = (GRADUATED, JOINT),
+    repeats: Sequence[Task] = (),
+) -> Evidence:
+    """What the baseline and the trials of some layers teach a prior: audit accuracies.
+
+    Args:
+        tasks: What is known.
+        layers: Of which the trials are taken.
+        repeats: The same with other seeds; those of other tasks are left out.
+    """
+    numbers = {task.name: number for number, task in enumerate(tasks)}
     groups, rates, values, noise = [], [], [], []
-    for number, task in enumerate(tasks):
-        trials = [BASELINE, *task.of(*layers)]
+    for task in (*tasks, *(each for each in repeats if each.name in numbers)):
+        number = numbers[task.name]
+        trials = [BASELINE, *task.of(*layers, SEEDS)]
         rows = [task.measured.rows[trial] for trial in trials]
         images = next(row["audit_images"] for row in rows if row["audit_images"])
         logits, variances = logit(task.audit[trials] * images, np.full(len(rows), float(images)))
@@ -120,7 +150,7 @@ def evidence_of(tasks: Sequence[Task], layers: Sequence[str] = (GRADUATED,)) -> 
         values.append(logits)
         noise.append(variances + np.where(diverged, DIVERGED_NOISE, 0.0))
     return Evidence(
-        [f"{task.measured.task} from {task.measured.source}" for task in tasks],
+        [task.name for task in tasks],
         [task.measured.domain for task in tasks],
         np.array([task.features for task in tasks]),
         np.concatenate(groups).astype(np.int64),

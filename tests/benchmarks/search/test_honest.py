@@ -11,7 +11,7 @@ from tests.probes import a_probe
 WITHOUT_BUDGET = ("exhaustive", "one_epoch")
 """Cost what they cost: 11, and 1.5 finetunes."""
 
-STRATEGIES = strategies(refit=False)
+STRATEGIES = strategies(repeats=None)
 
 
 @pytest.fixture(scope="module")

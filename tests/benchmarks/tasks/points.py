@@ -78,6 +78,11 @@ LAYERS: Final = {
             "random",
             trials=40,
         ),
+        Layer(
+            "joint",
+            Staged(frozen=[0, 2], il=[0.015], growth=[1.5, 3.0], ll=[0.03, 0.06, 0.12]),
+            "exhaustive",
+        ),
         Layer("discriminative", discriminative(), "exhaustive"),
         Layer("auto_rgn", relative_gradients, "exhaustive"),
     )
