@@ -60,10 +60,11 @@ def optimism_points(task: Task, trial: int) -> float | None:
     return None if reported is None else 100.0 * (reported - float(task.audit[trial]))
 
 
-def coverage(tasks: Sequence[Task], trials: Sequence[int], draws: int = RESAMPLES) -> float:
+def coverage(tasks: Sequence[Task], trials: Sequence[int], draws: int = RESAMPLES) -> float | None:
     """Share of 95 % intervals that hold the audit accuracy, over test sets drawn from the audit.
 
-    Each is of the size that the task's user has, and of 30 images or more, as the product demands.
+    Each is of the size that the task's user has, and of 30 images or more, as the product demands;
+    None where no audit split allows it.
     """
     generator = np.random.default_rng(0)
     usable = []
@@ -71,6 +72,8 @@ def coverage(tasks: Sequence[Task], trials: Sequence[int], draws: int = RESAMPLE
         right, images = task.audit_right(trial), task.measured.rows[trial]["test_images"]
         if right is not None and images is not None and 30 <= images <= len(right) // 3:
             usable.append((right, images))
+    if not usable:
+        return None
     held = 0
     for number in range(draws):
         right, images = usable[number % len(usable)]
