@@ -45,7 +45,7 @@ def relative_gradients(probe: Probe) -> Graduated:
             _multipliers([3.0 * ratio / of_all for ratio in inner], 3.0 * head / of_all),
             _multipliers([ratio / of_inner for ratio in inner], 1.0),
         ],
-        scale=[0.01, 0.03, 0.1, 0.3],
+        scale=[0.01, 0.03, 0.1],
     )
 
 
