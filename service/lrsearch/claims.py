@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from lrsearch.advance import advance, allowance_of, propose_trials, reserve_seconds
 from lrsearch.checkpoints import checkpoint_of
 from lrsearch.contract.events import TrialStarted
+from lrsearch.contract.jobs import OPEN
 from lrsearch.contract.leases import (
     CheckModelWork,
     Claim,
@@ -39,7 +40,7 @@ from lrsearch.db.tables import (
 )
 from lrsearch.events import append_event
 from lrsearch.ids import new_id
-from lrsearch.jobs import OPEN, lock_job, request_of, source_model_of
+from lrsearch.jobs import lock_job, request_of, source_model_of
 from lrsearch.settings import Settings
 from lrsearch.source_models import source_model_as_contract
 from lrsearch.trials import tell_ledger

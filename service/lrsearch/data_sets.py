@@ -7,7 +7,13 @@ import structlog
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from lrsearch.contract.datasets import DataSet, DataSetProblem, DataSetStatistics, Progress
+from lrsearch.contract.datasets import (
+    DataSet,
+    DataSetProblem,
+    DataSetStatistics,
+    FolderRegistration,
+    Progress,
+)
 from lrsearch.contract.pages import Page
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import DataSetRow
@@ -19,7 +25,9 @@ from lrsearch.intake.folders import folder_members, resolve_folder
 from lrsearch.intake.limits import IntakeLimits
 from lrsearch.intake.members import Members
 from lrsearch.intake.validate import build_data_set
+from lrsearch.limits import require_room
 from lrsearch.paging import newest_first
+from lrsearch.principals import SHARED, Principal, find_named, owner_of, visible
 from lrsearch.settings import Settings
 from lrsearch.store import Blob, BlobStore
 
@@ -32,36 +40,51 @@ PROGRESS_SECONDS = 1.0
 """How often the progress of a validation is written down."""
 
 
-def add_upload(session: Session, name: str, upload: Blob, owner: str | None) -> DataSet:
-    """A new data set from an uploaded archive, to be validated; raises `ConflictError`."""
-    return _add(session, name, owner, upload_sha256=upload.sha256)
+def add_upload(
+    session: Session, name: str, upload: Blob, principal: Principal, *, shared: bool = False
+) -> DataSet:
+    """A new data set from an uploaded archive, to be validated.
+
+    Raises:
+        ConflictError: the name is taken.
+        ForbiddenError: only an administrator may share.
+        LimitError: the principal has as many bytes as are allowed.
+    """
+    owner = owner_of(principal, shared=shared)
+    require_room(session, principal, upload.size_bytes)
+    return _add(session, name, owner, upload_sha256=upload.sha256, upload_bytes=upload.size_bytes)
 
 
 def add_folder(
-    session: Session, name: str, path: str, settings: Settings, owner: str | None
+    session: Session,
+    registration: FolderRegistration,
+    settings: Settings,
+    principal: Principal,
 ) -> DataSet:
     """A new data set from a folder below one of the image roots, to be validated.
 
     Raises:
         IntakeError: the path leads out of the roots, or is no folder.
         ConflictError: the name is taken.
+        ForbiddenError: only an administrator may share.
+        LimitError: the principal has as many bytes as are allowed.
     """
+    owner, path = owner_of(principal, shared=registration.shared), registration.path
     try:
         folder = resolve_folder(path, settings.image_roots)
     except IntakeError as error:
         error.errors = [FieldError("path", error.detail, path)]
         raise
-    return _add(session, name, owner, folder=str(folder))
+    require_room(session, principal)
+    return _add(session, registration.name, owner, folder=str(folder))
 
 
-def find_data_set(session: Session, reference: str, field: str) -> DataSetRow:
-    """The row with this id or name; raises `NotFoundError`."""
-    row = session.get(DataSetRow, reference) or session.scalar(
-        select(DataSetRow).where(DataSetRow.name == reference)
-    )
+def find_data_set(session: Session, reference: str, principal: Principal) -> DataSetRow:
+    """The row that an id or a name means to the principal; raises `NotFoundError`."""
+    row = find_named(session, DataSetRow, reference, principal)
     if row is None:
         raise NotFoundError(
-            detail=f"{field}: there is no data set {reference!r}.",
+            detail=f"data_set: there is no data set {reference!r}.",
             remedy="Upload it: POST /v1/datasets?name=…; or see GET /v1/datasets.",
             code="data_set_unknown",
         )
@@ -81,9 +104,12 @@ def require_ready_data_set(row: DataSetRow) -> DataSetRow:
     )
 
 
-def require_free_name(session: Session, name: str) -> None:
-    """Raise `ConflictError` where a data set has the name already."""
-    if session.scalar(select(DataSetRow.id).where(DataSetRow.name == name)):
+def require_free_name(session: Session, name: str, owner: str) -> None:
+    """Raise `ConflictError` where a data set of the owner, or a shared one, has the name."""
+    taken = select(DataSetRow.id).where(
+        DataSetRow.name == name, DataSetRow.owner.in_((owner, SHARED))
+    )
+    if session.scalar(taken.limit(1)):
         raise ConflictError(
             detail=f"name: there is a data set {name!r} already.",
             remedy="Choose another name, or use that one.",
@@ -97,9 +123,12 @@ def fingerprint_of(row: DataSetRow) -> str:
     return row.fingerprint
 
 
-def list_data_sets(session: Session, cursor: str | None, limit: int) -> Page[DataSet]:
-    """Data sets, the newest first."""
-    rows, next_cursor = newest_first(session, select(DataSetRow), DataSetRow.id, cursor, limit)
+def list_data_sets(
+    session: Session, principal: Principal, cursor: str | None, limit: int
+) -> Page[DataSet]:
+    """Data sets that the principal may see, the newest first."""
+    query = select(DataSetRow).where(visible(DataSetRow.owner, principal))
+    rows, next_cursor = newest_first(session, query, DataSetRow.id, cursor, limit)
     return Page(items=[data_set_as_contract(row) for row in rows], next_cursor=next_cursor)
 
 
@@ -185,7 +214,7 @@ def _build(
         row.content_bytes = content.size_bytes
         row.statistics = built.statistics.model_dump(mode="json")
         row.progress_done = row.progress_total = reporter.done
-        row.upload_sha256, row.validator_until = None, None
+        row.upload_sha256 = row.upload_bytes = row.validator_until = None
     log.info("data set is ready", data_set=data_set_id, images=built.statistics.images)
 
 
@@ -213,18 +242,19 @@ def _reject(database: Database, data_set_id: str, error: IntakeError) -> None:
         row = session.get_one(DataSetRow, data_set_id)
         row.state, row.reason = "rejected", error.message
         row.problems = [problem.model_dump() for problem in error.problems]
-        row.upload_sha256, row.validator_until = None, None
+        row.upload_sha256 = row.upload_bytes = row.validator_until = None
     log.info("data set is rejected", data_set=data_set_id, code=error.code)
 
 
 def _add(
     session: Session,
     name: str,
-    owner: str | None,
+    owner: str,
     upload_sha256: str | None = None,
+    upload_bytes: int | None = None,
     folder: str | None = None,
 ) -> DataSet:
-    require_free_name(session, name)
+    require_free_name(session, name, owner)
     row = DataSetRow(
         id=new_id(),
         name=name,
@@ -232,6 +262,7 @@ def _add(
         state="validating",
         problems=[],
         upload_sha256=upload_sha256,
+        upload_bytes=upload_bytes,
         folder=folder,
         progress_done=0,
         created_at=database_now(session),

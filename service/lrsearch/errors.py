@@ -70,6 +70,14 @@ class ForbiddenError(LRSearchError):
 
 
 @dataclass
+class LimitError(LRSearchError):
+    """More than the key allows; `retry_after_seconds`: when it may be otherwise."""
+
+    code: str = "limit_reached"
+    retry_after_seconds: float = 60.0
+
+
+@dataclass
 class UnavailableError(LRSearchError):
     """The service cannot serve this now."""
 

@@ -9,7 +9,15 @@ from sqlalchemy.orm import Session
 
 from lrsearch.contract.datasets import DataSetStatistics
 from lrsearch.contract.events import JobFinished, TrialFinished
-from lrsearch.contract.jobs import Best, Job, JobRequest, JobState, ResolvedRequest, Spent
+from lrsearch.contract.jobs import (
+    OPEN,
+    Best,
+    Job,
+    JobRequest,
+    JobState,
+    ResolvedRequest,
+    Spent,
+)
 from lrsearch.contract.pages import Page
 from lrsearch.contract.protocols import is_finite
 from lrsearch.contract.splits import SplitSizes, split_sizes
@@ -27,16 +35,14 @@ from lrsearch.db.tables import (
 from lrsearch.errors import ConflictError, NotFoundError, invalid_field
 from lrsearch.events import append_event
 from lrsearch.ids import new_id
-from lrsearch.keys import Principal
+from lrsearch.limits import require_room_for_a_job
 from lrsearch.paging import newest_first
+from lrsearch.principals import Principal, owned
 from lrsearch.probes import add_probe, probe_of
 from lrsearch.search.baseline import BASELINE, baseline_point
 from lrsearch.search.proposals import require_strategy
 from lrsearch.source_models import find_source_model, require_ready_source_model
 from lrsearch.trials import UNFINISHED, add_trial, count_epochs, forget_checkpoint, tell_ledger
-
-OPEN = ("waiting", "running", "finalising")
-"""States of a job that is not over."""
 
 WORKER_PRESENT_SECONDS = 90.0
 """A worker that was seen so long ago is taken to be there."""
@@ -53,22 +59,23 @@ def submit_job(
     Raises:
         InvalidError: the request does not fit the data set, the source model or the installation.
         ConflictError: the key was used for another request, or something is not ready.
+        LimitError: the principal has as many unfinished jobs as are allowed.
     """
     digest = sha256(request.model_dump_json().encode()).hexdigest()
     if earlier := _replayed(session, principal, idempotency_key, digest):
         return job_as_contract(session, earlier), False
-    data_set = require_ready_data_set(find_data_set(session, request.data_set, "data_set"))
+    data_set = require_ready_data_set(find_data_set(session, request.data_set, principal))
     source_model = require_ready_source_model(
-        find_source_model(session, request.source_model, "source_model")
+        find_source_model(session, request.source_model, principal)
     )
     resolved = request.resolved()
     require_strategy(resolved.strategy)
     splits = _splits(resolved, data_set)
+    require_room_for_a_job(session, principal)
     job = JobRow(
         id=new_id(),
         name=request.name,
-        owner=principal.key_id,
-        owner_key=principal.key_id or "",
+        owner=principal.owner,
         idempotency_key=idempotency_key,
         request_sha256=digest,
         state="waiting",
@@ -102,9 +109,9 @@ def submit_job(
     return job_as_contract(session, job), True
 
 
-def find_job(session: Session, job_id: str) -> JobRow:
-    """The row of a job; raises `NotFoundError`."""
-    row = session.get(JobRow, job_id)
+def find_job(session: Session, job_id: str, principal: Principal) -> JobRow:
+    """The row of a job that the principal may see; raises `NotFoundError`."""
+    row = session.scalar(select(JobRow).where(JobRow.id == job_id, owned(JobRow.owner, principal)))
     if row is None:
         raise NotFoundError(detail=f"There is no job {job_id}.", remedy="See GET /v1/jobs.")
     return row
@@ -122,6 +129,7 @@ def lock_job(session: Session, job_id: str, *, skip_locked: bool = False) -> Job
 
 def list_jobs(
     session: Session,
+    principal: Principal,
     cursor: str | None,
     limit: int,
     *,
@@ -130,29 +138,29 @@ def list_jobs(
     source_model: str | None = None,
     name: str | None = None,
 ) -> Page[Job]:
-    """Jobs, the newest first."""
-    query = select(JobRow)
+    """Jobs that the principal may see, the newest first."""
+    query = select(JobRow).where(owned(JobRow.owner, principal))
     if state is not None:
         query = query.where(JobRow.state == state)
     if name is not None:
         query = query.where(JobRow.name == name)
     if data_set is not None:
-        query = query.where(JobRow.data_set_id == find_data_set(session, data_set, "data_set").id)
+        query = query.where(JobRow.data_set_id == find_data_set(session, data_set, principal).id)
     if source_model is not None:
-        source = find_source_model(session, source_model, "source_model")
+        source = find_source_model(session, source_model, principal)
         query = query.where(JobRow.source_model_id == source.id)
     rows, next_cursor = newest_first(session, query, JobRow.id, cursor, limit)
     return Page(items=[job_as_contract(session, row) for row in rows], next_cursor=next_cursor)
 
 
-def cancel_job(session: Session, job_id: str) -> Job:
+def cancel_job(session: Session, job_id: str, principal: Principal) -> Job:
     """End a job now. Its running trials stop with their next heartbeat; what they send is refused.
 
     Raises:
         NotFoundError: there is no such job.
         ConflictError: it is over already, code `job_finished`.
     """
-    find_job(session, job_id)
+    find_job(session, job_id, principal)
     job = lock_job(session, job_id)
     assert job is not None
     if job.state not in OPEN:
@@ -264,9 +272,7 @@ def _replayed(
     if key is None:
         return None
     earlier = session.scalar(
-        select(JobRow).where(
-            JobRow.owner_key == (principal.key_id or ""), JobRow.idempotency_key == key
-        )
+        select(JobRow).where(JobRow.owner == principal.owner, JobRow.idempotency_key == key)
     )
     if earlier is not None and earlier.request_sha256 != request_sha256:
         raise ConflictError(

@@ -13,6 +13,7 @@ from lrsearch.contract.rates import STAGES, StageRates
 from lrsearch.contract.results import Result
 from lrsearch.db.tables import DataSetRow, JobRow, SourceModelRow, TrialRow
 from lrsearch.jobs import request_of
+from lrsearch.principals import SHARED
 from lrsearch.probes import probe_of
 from lrsearch.search.prior.evidence import Evidence, logit
 from lrsearch.search.prior.features import FEATURES, Vector, task_features
@@ -45,14 +46,14 @@ def local_evidence(session: Session) -> Evidence:
     """What the complete jobs that were probed have taught, the newest task first.
 
     A task is a data set, a source model, a number of images per label and a recipe, whatever its
-    seed; its name is that of data set and source model, its domain the data set. Accuracies are of
-    the validation images, to which come a winner's and a baseline's test images. A diverged trial
-    counts as guessing.
+    seed; its name is that of data set and source model, its domain the data set, each behind its
+    owner unless it is shared. Accuracies are of the validation images, to which come a winner's and
+    a baseline's test images. A diverged trial counts as guessing.
     """
     features: dict[Task, list[Vector]] = defaultdict(list)
     finetunes: dict[Task, list[Finetune]] = defaultdict(list)
     query = (
-        select(JobRow, DataSetRow.name, SourceModelRow.name)
+        select(JobRow, DataSetRow, SourceModelRow)
         .join(DataSetRow, DataSetRow.id == JobRow.data_set_id)
         .join(SourceModelRow, SourceModelRow.id == JobRow.source_model_id)
         .where(JobRow.state == "complete")
@@ -62,7 +63,7 @@ def local_evidence(session: Session) -> Evidence:
         probe, request = probe_of(job), request_of(job)
         if probe is None:
             continue
-        task = _task(request, data_set, source)
+        task = _task(request, _full_name(data_set), _full_name(source))
         features[task].append(task_features(probe, request.recipe))
         finetunes[task].extend(_finetunes(session, job, probe.chance))
     return _evidence(features, finetunes)
@@ -73,6 +74,11 @@ def _task(request: JobRequest, data_set: str, source: str) -> Task:
     name = data_set if count is None else f"{data_set}-{count}"
     recipe = request.recipe.model_copy(update={"seed": 0}).model_dump_json()
     return Task(f"{name}/{source}", data_set, count, recipe)
+
+
+def _full_name(row: DataSetRow | SourceModelRow) -> str:
+    """Two owners may give the same name."""
+    return row.name if row.owner == SHARED else f"{row.owner}/{row.name}"
 
 
 def _finetunes(session: Session, job: JobRow, chance: float) -> Iterator[Finetune]:

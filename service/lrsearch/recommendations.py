@@ -8,12 +8,15 @@ from sqlalchemy.orm import Session
 from lrsearch.contract.probes import Probe
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.recommendations import (
+    Explanation,
     Recommendation,
     RecommendationRequest,
     Recommended,
 )
 from lrsearch.errors import ConflictError
 from lrsearch.jobs import find_job, request_of
+from lrsearch.principals import Principal
+from lrsearch.priors import shipped_prior
 from lrsearch.probes import probe_of
 from lrsearch.search.prior.candidates import candidate_points
 from lrsearch.search.prior.explain import explain, rank_fast
@@ -29,16 +32,16 @@ class Task(NamedTuple):
     recipe: Recipe
 
 
-def requested_task(session: Session, request: RecommendationRequest) -> Task:
+def requested_task(session: Session, request: RecommendationRequest, principal: Principal) -> Task:
     """The task that a request is about.
 
     Raises:
-        NotFoundError: There is no such job.
+        NotFoundError: There is no such job that the principal may see.
         ConflictError: The job has not been probed, code `not_probed`.
     """
     if request.job is None:
         return Task(request.probe, request.recipe or Recipe())
-    job = find_job(session, request.job)
+    job = find_job(session, request.job, principal)
     probe = probe_of(job)
     if probe is None:
         raise ConflictError(
@@ -49,13 +52,16 @@ def requested_task(session: Session, request: RecommendationRequest) -> Task:
     return Task(probe, request.recipe or request_of(job).recipe)
 
 
-def recommend(prior: Prior, request: RecommendationRequest, task: Task) -> Recommendation:
+def recommend(
+    prior: Prior, request: RecommendationRequest, task: Task, principal: Principal
+) -> Recommendation:
     """Stage rates of the request's protocol for a task, the best first.
 
     Args:
         prior: What other tasks teach.
         request: What is asked for.
         task: Its `requested_task`.
+        principal: Who asks; the names of what others own are not for everybody.
     """
     known: Collection[str]
     if task.probe is not None:
@@ -83,5 +89,20 @@ def recommend(prior: Prior, request: RecommendationRequest, task: Task) -> Recom
             )
             for each in best
         ],
-        explanation=explain(prior, features, candidates, best[0].rates, known),
+        explanation=_without_names(
+            explain(prior, features, candidates, best[0].rates, known), principal
+        ),
     )
+
+
+def _without_names(explanation: Explanation, principal: Principal) -> Explanation:
+    """Leaves out what the tasks of this installation are called, where they may be another's."""
+    if principal.sees_everything:
+        return explanation
+    shipped = set(shipped_prior().evidence.domains)
+    nameless = {"name": "a task of this installation", "domain": "this installation"}
+    near = [
+        task if task.domain in shipped else task.model_copy(update=nameless)
+        for task in explanation.nearest_tasks
+    ]
+    return explanation.model_copy(update={"nearest_tasks": near})

@@ -47,6 +47,22 @@ class Settings(BaseSettings):
         default=4096 * MIB, ge=1, description="Largest archive or checkpoint taken."
     )
     max_body_bytes: int = Field(default=4 * MIB, ge=1024, description="Largest JSON body taken.")
+    max_running_jobs: int = Field(
+        default=100,
+        ge=0,
+        description="Unfinished jobs of one owner; a key can have a limit of its own. 0: any.",
+    )
+    max_stored_bytes: int = Field(
+        default=64 * 1024 * MIB,
+        ge=0,
+        description="Bytes of one owner's data sets and source models; likewise.",
+    )
+    max_requests_per_second: float = Field(
+        default=50.0,
+        ge=0.0,
+        description="Requests with one key that this replica answers, on the average; likewise. "
+        "Not for keys of workers, of which a fleet shares one.",
+    )
     blob_grace_seconds: float = Field(
         default=3600.0,
         ge=0.0,

@@ -17,7 +17,9 @@ from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import SourceModelRow, WorkRow
 from lrsearch.errors import ConflictError, InvalidError, NotFoundError, invalid_field
 from lrsearch.ids import new_id
+from lrsearch.limits import require_room
 from lrsearch.paging import newest_first
+from lrsearch.principals import SHARED, Principal, find_named, owner_of, visible
 from lrsearch.store import Blob, BlobStore
 
 RANDOM_SOURCE = "random"
@@ -53,10 +55,24 @@ def read_spec(path: Path) -> SourceSpec:
 
 
 def register_source_model(
-    session: Session, name: str, spec: SourceSpec, weights: Blob, owner: str | None
+    session: Session,
+    name: str,
+    spec: SourceSpec,
+    weights: Blob,
+    principal: Principal,
+    *,
+    shared: bool = False,
 ) -> SourceModel:
-    """A new source model, to be checked by a worker; raises `ConflictError`."""
-    require_free_name(session, name)
+    """A new source model, to be checked by a worker.
+
+    Raises:
+        ConflictError: the name is taken.
+        ForbiddenError: only an administrator may share.
+        LimitError: the principal has as many bytes as are allowed.
+    """
+    owner = owner_of(principal, shared=shared)
+    require_free_name(session, name, owner)
+    require_room(session, principal, weights.size_bytes)
     row = _row(session, name, spec, weights, owner, state="checking")
     session.add(row)
     session.add(WorkRow(id=row.id, kind="check_model", state="waiting", attempts=0))
@@ -66,28 +82,32 @@ def register_source_model(
 def install_shipped_models(database: Database, store: BlobStore) -> None:
     """Register the source models that come with the package, and `random`; known ones stay."""
     with database.write() as session:
-        known = set(session.scalars(select(SourceModelRow.name)))
+        shared = select(SourceModelRow.name).where(SourceModelRow.owner == SHARED)
+        known = set(session.scalars(shared))
         if RANDOM_SOURCE not in known:
             spec = SourceSpec(architecture=ResNet27(width=0.25), input_size=32)
-            session.add(_row(session, RANDOM_SOURCE, spec, None, None, state="ready"))
+            session.add(_row(session, RANDOM_SOURCE, spec, None, SHARED, state="ready"))
         for resource in files("lrsearch").joinpath("sources").iterdir():
             name = resource.name.removesuffix(".safetensors")
             if name == resource.name or name in known:
                 continue
             with as_file(resource) as path:
                 blob = store.add(path)
-                session.add(_row(session, name, read_spec(path), blob, None, state="ready"))
+                session.add(_row(session, name, read_spec(path), blob, SHARED, state="ready"))
 
 
-def find_source_model(session: Session, reference: str, field: str) -> SourceModelRow:
-    """The row with this id or name; raises `NotFoundError` that names the known ones."""
-    row = session.get(SourceModelRow, reference) or session.scalar(
-        select(SourceModelRow).where(SourceModelRow.name == reference)
-    )
+def find_source_model(session: Session, reference: str, principal: Principal) -> SourceModelRow:
+    """The row that an id or a name means to the principal.
+
+    Raises:
+        NotFoundError: it means none; the error names those that the principal may see.
+    """
+    row = find_named(session, SourceModelRow, reference, principal)
     if row is None:
+        known = select(SourceModelRow.name).where(visible(SourceModelRow.owner, principal))
         raise NotFoundError(
-            detail=f"{field}: there is no source model {reference!r}.",
-            remedy=f"Known: {_listed(session.scalars(select(SourceModelRow.name)))}.",
+            detail=f"source_model: there is no source model {reference!r}.",
+            remedy=f"Known: {_listed(session.scalars(known))}.",
             code="source_model_unknown",
         )
     return row
@@ -107,9 +127,12 @@ def require_ready_source_model(row: SourceModelRow) -> SourceModelRow:
     )
 
 
-def require_free_name(session: Session, name: str) -> None:
-    """Raise `ConflictError` where a source model has the name already."""
-    if session.scalar(select(SourceModelRow.id).where(SourceModelRow.name == name)):
+def require_free_name(session: Session, name: str, owner: str) -> None:
+    """Raise `ConflictError` where a source model of the owner, or a shared one, has the name."""
+    taken = select(SourceModelRow.id).where(
+        SourceModelRow.name == name, SourceModelRow.owner.in_((owner, SHARED))
+    )
+    if session.scalar(taken.limit(1)):
         raise ConflictError(
             detail=f"name: there is a source model {name!r} already.",
             remedy="Choose another name.",
@@ -117,11 +140,12 @@ def require_free_name(session: Session, name: str) -> None:
         )
 
 
-def list_source_models(session: Session, cursor: str | None, limit: int) -> Page[SourceModel]:
-    """Source models, the newest first."""
-    rows, next_cursor = newest_first(
-        session, select(SourceModelRow), SourceModelRow.id, cursor, limit
-    )
+def list_source_models(
+    session: Session, principal: Principal, cursor: str | None, limit: int
+) -> Page[SourceModel]:
+    """Source models that the principal may see, the newest first."""
+    query = select(SourceModelRow).where(visible(SourceModelRow.owner, principal))
+    rows, next_cursor = newest_first(session, query, SourceModelRow.id, cursor, limit)
     return Page(items=[source_model_as_contract(row) for row in rows], next_cursor=next_cursor)
 
 
@@ -144,7 +168,7 @@ def _row(
     name: str,
     spec: SourceSpec,
     weights: Blob | None,
-    owner: str | None,
+    owner: str,
     state: str,
 ) -> SourceModelRow:
     return SourceModelRow(

@@ -2,20 +2,21 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 import structlog
 
 from lrsearch import keys
+from lrsearch.contract.keys import KeyRequest
 from lrsearch.settings import Settings
 from tests.api.fake_worker import FakeWorker
 from tests.api.samples import silhouettes, zip_of
-from tests.api.serving import Api, serving
+from tests.api.serving import Api, guarding, serving
 
 Json = dict[str, Any]
 
@@ -43,7 +44,7 @@ def guarded(migrated_sqlite: Settings, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("guarded") / "data"
     shutil.copytree(migrated_sqlite.data_dir, folder)
     everywhere = "0.0.0.0"  # noqa: S104 - it listens on loopback here, whatever this says
-    with serving(Settings(data_dir=folder, host=everywhere)) as api:
+    with guarding(Settings(data_dir=folder, host=everywhere)) as api:
         yield api
 
 
@@ -129,10 +130,12 @@ def finished(shared: Api) -> Json:
     return dict(job)
 
 
-def secret(api: Api, *scopes: str, expires_in: timedelta | None = None) -> str:
-    """A new key."""
+def secret(api: Api, *scopes: str, owner: str | None = None, **more: Any) -> str:
+    """A new key, of an owner of its own where none is named."""
+    owner = owner or f"owner-{uuid4().hex}"
+    request = KeyRequest(name="-".join(scopes), owner=owner, scopes=list(scopes), **more)
     with api.service.database.write() as session:
-        return keys.create_key(session, "-".join(scopes), list(scopes), expires_in)
+        return keys.create_key(session, request).secret
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -11,6 +11,9 @@ from fastapi import FastAPI
 
 from lrsearch.api.app import create_app
 from lrsearch.api.service import Service
+from lrsearch.contract.keys import KeyRequest
+from lrsearch.db.engine import Database
+from lrsearch.keys import create_key
 from lrsearch.settings import Settings
 
 
@@ -51,6 +54,17 @@ def serving(settings: Settings) -> Iterator[Api]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextmanager
+def guarding(settings: Settings) -> Iterator[Api]:
+    """The service with settings that demand keys, of which there is one."""
+    database = Database(settings.database)
+    with database.write() as session:
+        create_key(session, KeyRequest(name="first", scopes=["admin"]))
+    database.dispose()
+    with serving(settings) as api:
+        yield api
 
 
 class _Server(uvicorn.Server):

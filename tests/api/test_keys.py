@@ -1,77 +1,117 @@
 """Keys: who may do what, where the service can be reached from other machines."""
 
-from collections.abc import Callable
+import asyncio
+import re
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
 from pydantic import ValidationError
+from sqlalchemy import update
+from starlette.routing import Mount
 
-from lrsearch import keys
+from lrsearch.api import gate
+from lrsearch.api.app import create_app
+from lrsearch.contract.keys import KeyRequest
+from lrsearch.db.engine import Database, database_now
+from lrsearch.db.tables import ApiKeyRow
+from lrsearch.errors import UnavailableError
+from lrsearch.keys import create_key, list_keys, revoke_key
+from lrsearch.principals import SCOPES
 from lrsearch.settings import Settings
-from tests.api.conftest import bearer, problem, secret, uploaded
+from tests.api.conftest import Json, bearer, problem, secret, uploaded
 from tests.api.fake_worker import FakeWorker
 from tests.api.samples import silhouettes, zip_of
-from tests.api.serving import Api, serving
+from tests.api.serving import Api, guarding
 
 NO_ID = "00000000-0000-7000-8000-000000000000"
-NO_BLOB = "0" * 64
 
-READ = [
-    "GET /v1/datasets",
-    "GET /v1/datasets/animals",
-    "GET /v1/source-models",
-    "GET /v1/source-models/random",
-    "GET /v1/jobs",
-    f"GET /v1/jobs/{NO_ID}",
-    f"GET /v1/jobs/{NO_ID}/trials",
-    f"GET /v1/jobs/{NO_ID}/trials/0",
-    f"GET /v1/jobs/{NO_ID}/events",
-    f"GET /v1/jobs/{NO_ID}/result",
-    f"GET /v1/jobs/{NO_ID}/weights",
-    "GET /v1/workers",
-]
-READ_OR_WORKER = [
-    "GET /v1/datasets/animals/content",
-    "GET /v1/source-models/random/weights",
-]
-SUBMIT = [
-    "POST /v1/datasets?name=x",
-    "POST /v1/datasets/folders",
-    "POST /v1/source-models?name=x",
-    "POST /v1/jobs",
-    f"POST /v1/jobs/{NO_ID}/cancel",
-]
-WORKER = [
-    "POST /v1/workers",
-    "POST /v1/leases",
-    f"POST /v1/leases/{NO_ID}/heartbeat",
-    f"PUT /v1/leases/{NO_ID}/work/{NO_ID}/weights",
-    f"POST /v1/leases/{NO_ID}/work/{NO_ID}/report",
-    f"POST /v1/leases/{NO_ID}/release",
-    f"GET /v1/blobs/{NO_BLOB}",
-]
-EVERYTHING = READ + READ_OR_WORKER + SUBMIT + WORKER
+OPEN = {"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+"""Paths that anybody may see: nothing that they tell is anybody's."""
 
-NEEDED = {
-    **dict.fromkeys(READ, ("read",)),
-    **dict.fromkeys(READ_OR_WORKER, ("read", "worker")),
-    **dict.fromkeys(SUBMIT, ("submit",)),
-    **dict.fromkeys(WORKER, ("worker",)),
-}
+PARAMETERS = {"sha256": "0" * 64, "number": "0"}
+"""Of paths, where not every text will do; that of all others is `NO_ID`."""
+
+Route = tuple[str, str]
+"""A method and a path as it is declared."""
 
 
-def ask(api: Api, request: str, headers: dict[str, str]) -> httpx.Response:
-    method, _, path = request.partition(" ")
-    return api.request(method, path, headers=headers)
+def routes(api: Api) -> set[Route]:
+    """All routes of the app but the dashboard, which has tests of its own."""
+    return {
+        (method, context.path or "")
+        for context in iter_route_contexts(api.app.routes)
+        if not isinstance(context.original_route, Mount)
+        for method in (context.methods or set()) - {"HEAD"}
+    }
 
 
-@pytest.mark.parametrize("request_line", EVERYTHING)
-def test_without_a_key_nothing_is_shown_or_done(guarded: Api, request_line: str) -> None:
-    answer = ask(guarded, request_line, {})
-    refused = problem(answer, 401, "unauthenticated")
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert "Authorization: Bearer" in refused["remedy"]
+def scopes(api: Api) -> dict[Route, set[str]]:
+    """Those that the document declares, for each route that is not open; any of them will do."""
+    paths = api.app.openapi()["paths"]
+    return {
+        (method, path): {
+            scope
+            for requirement in paths[path][method.lower()].get("security", [])
+            for scope in requirement["HTTPBearer"]
+        }
+        for method, path in routes(api)
+        if path not in OPEN
+    }
+
+
+def ask(api: Api, route: Route, headers: dict[str, str]) -> httpx.Response:
+    """The answer to a request that can do nothing, whoever sends it."""
+    method, path = route
+    return api.request(
+        method,
+        re.sub(r"{(\w+)}", lambda match: PARAMETERS.get(match[1], NO_ID), path),
+        headers=headers,
+    )
+
+
+def test_every_route_declares_who_may_use_it(guarded: Api) -> None:
+    assert {path for _, path in routes(guarded)} > OPEN
+    assert [route for route, needed in scopes(guarded).items() if not needed] == []
+
+
+def test_keys_are_for_administrators_leases_for_workers_and_changes_for_submitters(
+    guarded: Api,
+) -> None:
+    for (method, path), needed in scopes(guarded).items():
+        noun = path.removeprefix("/v1/").split("/")[0]
+        if noun == "keys":
+            assert needed == {"admin"}
+        elif noun in ("leases", "blobs"):
+            assert needed == {"worker"}
+        elif noun in ("jobs", "datasets", "source-models"):
+            assert ("submit" in needed) is (method != "GET"), (method, path)
+            assert "read" not in needed or method == "GET", (method, path)
+
+
+def test_without_a_key_nothing_is_shown_or_done(guarded: Api) -> None:
+    for route in scopes(guarded):
+        answer = ask(guarded, route, {})
+        refused = problem(answer, 401, "unauthenticated")
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert "Authorization: Bearer" in refused["remedy"]
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_key_may_do_what_its_scope_says_and_nothing_else(guarded: Api, scope: str) -> None:
+    key = bearer(secret(guarded, scope, limits={"requests_per_second": 0.0}))
+    for route, needed in scopes(guarded).items():
+        answer = ask(guarded, route, key)
+        if scope in needed or scope == "admin":
+            assert answer.status_code not in (401, 403), f"{scope}: {route}"
+        else:
+            refused = problem(answer, 403, "forbidden")
+            assert scope in refused["detail"]
+            assert all(each in refused["detail"] for each in needed)
+            assert "key with that scope" in refused["remedy"]
 
 
 def test_health_needs_no_key(guarded: Api) -> None:
@@ -90,36 +130,109 @@ def test_what_is_no_key_of_ours_is_refused(guarded: Api, authorization: str) -> 
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_an_expired_key_is_refused(guarded: Api) -> None:
-    expired = secret(guarded, "admin", expires_in=timedelta(seconds=-1))
-    refused = problem(guarded.get("/v1/jobs", headers=bearer(expired)), 401, "unauthenticated")
+@pytest.fixture
+def either(settings: Settings) -> Iterator[Api]:
+    """A service that demands keys, on SQLite, then on PostgreSQL."""
+    with guarding(settings.model_copy(update={"require_keys": True})) as api:
+        yield api
+
+
+@pytest.fixture
+def admin(either: Api) -> Iterator[httpx.Client]:
+    key = bearer(secret(either, "admin"))
+    with httpx.Client(base_url=either.base_url, headers=key) as client:
+        yield client
+
+
+def made(admin: httpx.Client, **request: Any) -> Json:
+    """A new key, and its secret."""
+    answer = admin.post("/v1/keys", json={"name": "ada", **request})
+    assert answer.status_code == 201, answer.text
+    body: Json = answer.json()
+    return body
+
+
+def test_an_administrator_makes_lists_and_revokes_keys(either: Api, admin: httpx.Client) -> None:
+    new = made(admin, scopes=["submit", "read"], limits={"running_jobs": 3})
+    key = new["key"]
+    assert (key["name"], key["owner"], key["scopes"]) == ("ada", "ada", ["read", "submit"])
+    assert (key["limits"]["running_jobs"], key["limits"]["stored_bytes"]) == (3, None)
+    assert new["secret"].startswith(key["prefix"])
+    assert either.get("/v1/jobs", headers=bearer(new["secret"])).status_code == 200
+
+    listed = admin.get("/v1/keys")
+    assert new["secret"] not in listed.text
+    assert listed.json()["items"][0] | {"last_used_at": None} == key
+
+    revoked = admin.post(f"/v1/keys/{key['prefix']}/revoke").json()
+    assert revoked["id"] == key["id"]
+    refused = problem(either.get("/v1/jobs", headers=bearer(new["secret"])), 401, "unauthenticated")
+    assert "revoked" in refused["detail"]
+    again = admin.post(f"/v1/keys/{key['id']}/revoke").json()
+    assert again["revoked_at"] == revoked["revoked_at"]
+    problem(admin.post("/v1/keys/lrs_nobody/revoke"), 404, "key_unknown")
+
+
+def test_only_hashes_of_secrets_are_kept(either: Api, admin: httpx.Client) -> None:
+    new = made(admin)
+    with either.service.database.read() as session:
+        row = session.get_one(ApiKeyRow, new["key"]["id"])
+        kept = [str(getattr(row, column.key)) for column in ApiKeyRow.__table__.columns]
+    rest = new["secret"].removeprefix(new["key"]["prefix"])
+    assert len(rest) >= 32
+    assert not any(rest in value for value in kept)
+
+
+def test_a_key_says_when_it_was_used_last(
+    either: Api, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = made(admin)
+
+    def last_used() -> Any:
+        return admin.get("/v1/keys").json()["items"][0]["last_used_at"]
+
+    assert last_used() is None
+    either.get("/v1/jobs", headers=bearer(new["secret"]))
+    first = last_used()
+    assert first is not None
+    either.get("/v1/jobs", headers=bearer(new["secret"]))
+    assert last_used() == first  # not written down with every request
+    monkeypatch.setattr(gate, "NOTE_SECONDS", 0.0)
+    either.get("/v1/jobs", headers=bearer(new["secret"]))
+    assert last_used() > first
+
+
+def test_a_key_is_good_until_it_expires(either: Api, admin: httpx.Client) -> None:
+    new = made(admin, expires_in_seconds=3600.0)
+    key = bearer(new["secret"])
+    assert either.get("/v1/jobs", headers=key).status_code == 200
+    with either.service.database.write() as session:
+        past = database_now(session) - timedelta(seconds=1)
+        session.execute(
+            update(ApiKeyRow).where(ApiKeyRow.id == new["key"]["id"]).values(expires_at=past)
+        )
+    refused = problem(either.get("/v1/jobs", headers=key), 401, "unauthenticated")
     assert "expired" in refused["detail"]
     assert "lrsearch keys create" in refused["remedy"]
-    fresh = secret(guarded, "admin", expires_in=timedelta(days=1))
-    assert guarded.get("/v1/jobs", headers=bearer(fresh)).status_code == 200
 
 
-def test_a_revoked_key_is_refused_from_then_on(guarded: Api) -> None:
-    key = secret(guarded, "read")
-    assert guarded.get("/v1/jobs", headers=bearer(key)).status_code == 200
-    with guarded.service.database.write() as session:
-        keys.revoke_key(session, keys.list_keys(session)[0].id)
-    refused = problem(guarded.get("/v1/jobs", headers=bearer(key)), 401, "unauthenticated")
-    assert "revoked" in refused["detail"]
-
-
-@pytest.mark.parametrize("scope", keys.SCOPES)
-def test_a_key_may_do_what_its_scope_says_and_nothing_else(guarded: Api, scope: str) -> None:
-    key = bearer(secret(guarded, scope))
-    for request_line, needed in NEEDED.items():
-        answer = ask(guarded, request_line, key)
-        if scope in needed or scope == "admin":
-            assert answer.status_code not in (401, 403), f"{scope}: {request_line}"
-        else:
-            refused = problem(answer, 403, "forbidden")
-            assert scope in refused["detail"]
-            assert " or ".join(needed) in refused["detail"]
-            assert "key with that scope" in refused["remedy"]
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        ({"name": "a b"}, "name"),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": ["read", "root"]}, "scopes.1"),
+        ({"owner": ""}, "owner"),
+        ({"expires_in_seconds": 0}, "expires_in_seconds"),
+        ({"limits": {"running_jobs": -1}}, "limits.running_jobs"),
+        ({"limits": {"stored_bytes": 2**80}}, "limits.stored_bytes"),
+        ({"limits": {"jobs": 1}}, "limits.jobs"),
+    ],
+)
+def test_a_key_that_cannot_be_is_refused_by_field(guarded: Api, request_: Json, field: str) -> None:
+    headers = bearer(secret(guarded, "admin"))
+    answer = guarded.post("/v1/keys", json={"name": "ada", **request_}, headers=headers)
+    assert problem(answer, 422, "invalid")["errors"][0]["field"] == field
 
 
 def test_a_round_needs_a_submitters_and_a_workers_key_only(guarded: Api) -> None:
@@ -128,7 +241,7 @@ def test_a_round_needs_a_submitters_and_a_workers_key_only(guarded: Api) -> None
         httpx.Client(base_url=guarded.base_url, headers=submitter) as user,
         httpx.Client(base_url=guarded.base_url, headers=worker, timeout=30.0) as machine,
     ):
-        uploaded(user, "animals", zip_of(silhouettes()))
+        data_set = uploaded(user, "animals", zip_of(silhouettes()))
         request = {
             "data_set": "animals",
             "source_model": "random",
@@ -137,22 +250,9 @@ def test_a_round_needs_a_submitters_and_a_workers_key_only(guarded: Api) -> None
         }
         job = user.post("/v1/jobs", json=request).json()
         FakeWorker(machine).work_off({0: 0.6})
-        assert machine.get("/v1/datasets/animals/content").status_code == 200
+        assert machine.get(f"/v1/datasets/{data_set['id']}/content").status_code == 200
         problem(machine.get(f"/v1/jobs/{job['id']}/result"), 403, "forbidden")
         assert user.get(f"/v1/jobs/{job['id']}/result").json()["winner"]["val_top1"] == 0.6
-
-
-def test_the_same_idempotency_key_of_two_keys_makes_two_jobs(guarded: Api) -> None:
-    first, second = (bearer(secret(guarded, "read", "submit")) for _ in range(2))
-    with httpx.Client(base_url=guarded.base_url, headers=first) as user:
-        uploaded(user, "mine", zip_of(silhouettes(labels=2, images=5)))
-    request = {"data_set": "mine", "source_model": "random"}
-    once = {"Idempotency-Key": "once"}
-    answers = [
-        guarded.post("/v1/jobs", json=request, headers=key | once) for key in (first, second)
-    ]
-    assert [answer.status_code for answer in answers] == [201, 201]
-    assert answers[0].json()["id"] != answers[1].json()["id"]
 
 
 @pytest.mark.parametrize(
@@ -182,5 +282,30 @@ def test_keys_cannot_be_switched_off_where_others_can_reach_the_service(host: st
 def test_keys_can_be_demanded_on_loopback_too(
     sqlite_settings: Callable[..., Settings],
 ) -> None:
-    with serving(sqlite_settings(require_keys=True)) as api:
+    with guarding(sqlite_settings(require_keys=True)) as api:
         problem(api.get("/v1/jobs"), 401, "unauthenticated")
+
+
+def test_without_a_good_key_it_does_not_start_where_others_can_reach_it(
+    settings: Settings, database: Database
+) -> None:
+    open_to_all = settings.model_copy(update={"host": "10.0.0.7"})
+    with pytest.raises(UnavailableError, match=r"10\.0\.0\.7.*lrsearch keys create") as caught:
+        asyncio.run(started(open_to_all))
+    assert caught.value.code == "no_keys"
+
+    with database.write() as session:
+        create_key(session, KeyRequest(name="first"))
+    asyncio.run(started(open_to_all))
+
+    with database.write() as session:
+        (key,) = list_keys(session, None, limit=9).items
+        revoke_key(session, key.id)
+    with pytest.raises(UnavailableError):
+        asyncio.run(started(open_to_all))
+
+
+async def started(settings: Settings) -> None:
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        pass

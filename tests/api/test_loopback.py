@@ -6,7 +6,7 @@ import pytest
 
 from lrsearch.settings import Settings
 from tests.api.conftest import problem
-from tests.api.serving import Api, serving
+from tests.api.serving import Api, guarding
 
 PATHS = ["/v1/jobs", "/docs", "/api/studies"]
 
@@ -46,7 +46,7 @@ def test_what_its_own_pages_send_is_answered(shared: Api) -> None:
 
 
 def test_with_keys_any_name_will_do(sqlite_settings: Callable[..., Settings]) -> None:
-    with serving(sqlite_settings(require_keys=True)) as api:
+    with guarding(sqlite_settings(require_keys=True)) as api:
         headers = {"Host": "gpu.example.org", "Origin": "https://elsewhere.example"}
         assert api.get("/healthz", headers=headers).status_code == 200
         problem(api.get("/v1/jobs", headers=headers), 401)

@@ -44,6 +44,9 @@ ROUTES = {
     "POST /v1/leases/{lease_id}/work/{work_id}/report",
     "POST /v1/leases/{lease_id}/release",
     "GET /v1/blobs/{sha256}",
+    "POST /v1/keys",
+    "GET /v1/keys",
+    "POST /v1/keys/{key}/revoke",
 }
 
 
@@ -97,6 +100,8 @@ def test_every_parameter_and_every_field_of_a_request_is_described(document: Jso
         "FolderRegistration",
         "Splits",
         "Probe",
+        "KeyRequest",
+        "Limits",
     ):
         schema = document["components"]["schemas"][name]
         assert schema["description"], name
@@ -127,10 +132,26 @@ def test_uploads_and_downloads_are_binary(document: Json) -> None:
 def test_keys_are_asked_for_only_where_they_are_demanded(
     document: Json, sqlite_settings: Callable[..., Settings]
 ) -> None:
-    assert not any("security" in operation for _, operation in operations(document))
+    for _, operation in operations(document):
+        assert "security" not in operation
+        assert not {"401", "403", "429"} & set(operation["responses"])
     guarded = create_app(sqlite_settings(require_keys=True)).openapi()
+    assert guarded["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     for name, operation in operations(guarded):
         assert ("security" in operation) is ("/v1/" in name), name
+    content = guarded["paths"]["/v1/datasets/{data_set}/content"]["get"]
+    assert content["security"] == [{"HTTPBearer": ["read"]}, {"HTTPBearer": ["worker"]}]
+
+
+def test_what_wants_a_key_says_how_it_refuses(sqlite_settings: Callable[..., Settings]) -> None:
+    guarded = create_app(sqlite_settings(require_keys=True)).openapi()
+    for name, operation in operations(guarded):
+        if "security" not in operation:
+            continue
+        refusals = {status: operation["responses"][status] for status in ("401", "403", "429")}
+        assert all(refusal["content"] == PROBLEM for refusal in refusals.values()), name
+        assert "WWW-Authenticate" in refusals["401"]["headers"]
+        assert "Retry-After" in refusals["429"]["headers"]
 
 
 def test_it_is_shown_to_people(shared: Api) -> None:

@@ -163,6 +163,26 @@ def test_every_task_and_space_has_an_answer(
         assert each.rates.frozen_prefix in frozen
 
 
+def test_names_of_what_others_may_own_are_for_administrators_only(guarded: Api) -> None:
+    def near(scope: str) -> set[tuple[str, str]]:
+        headers = bearer(secret(guarded, scope))
+        answer = guarded.post("/v1/recommendations", json=SIZES, headers=headers)
+        tasks = Recommendation.model_validate_json(answer.content).explanation.nearest_tasks
+        return {(task.name, task.domain) for task in tasks}
+
+    shipped = near("read")
+    assert shipped == near("admin")
+    with guarded.service.database.write() as session:
+        keep_prior(session, prior())
+    try:
+        own = prior().evidence
+        assert near("admin") <= set(zip(own.names, own.domains, strict=True))
+        assert near("read") == {("a task of this installation", "this installation")}
+    finally:
+        with guarded.service.database.write() as session:
+            reset_prior(session)
+
+
 def test_a_key_that_may_read_is_enough(guarded: Api) -> None:
     reader, worker = secret(guarded, "read"), secret(guarded, "worker")
 

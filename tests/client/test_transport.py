@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lrsearch import Client, ProblemError
+from lrsearch import Client, ClientError, ProblemError
 from lrsearch.client import ChecksumError, ServiceUnreachableError
 from lrsearch.contract.jobs import JobRequest
 from lrsearch.contract.problems import FieldProblem, Problem
@@ -122,6 +122,76 @@ def test_the_key_goes_with_every_request(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert client.url == "http://elsewhere"
     assert service.requests[0].headers["Authorization"] == "Bearer lrs_secret"
+
+
+@pytest.mark.parametrize("spare", [None, "lrs_of_the_variable"])
+def test_the_key_may_stand_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spare: str | None
+) -> None:
+    file = tmp_path / "me.key"
+    file.write_text("lrs_of_the_file\n")
+    monkeypatch.setenv("LRSEARCH_API_KEY_FILE", str(file))
+    if spare is not None:
+        monkeypatch.setenv("LRSEARCH_API_KEY", spare)
+    service = Service(JOB)
+
+    with Client("http://service", transport=httpx.MockTransport(service)) as client:
+        client.job(JOB_ID)
+
+    assert service.requests[0].headers["Authorization"] == "Bearer lrs_of_the_file"
+
+
+@pytest.mark.parametrize(("content", "says"), [(None, "cannot be read"), ("\n", "is empty")])
+def test_a_file_without_a_key_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, says: str
+) -> None:
+    file = tmp_path / "me.key"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("LRSEARCH_API_KEY_FILE", str(file))
+
+    with pytest.raises(ClientError, match=f"me.key {says}"):
+        Client("http://service")
+
+
+def a_refusal(code: str) -> httpx.Response:
+    """Of status 429, for seven seconds."""
+    problem = Problem(
+        type=f"urn:lrsearch:problem:{code}",
+        title="Too Many Requests",
+        status=429,
+        detail="The key allows no more.",
+        code=code,
+    )
+    return httpx.Response(429, text=problem.model_dump_json(), headers={"Retry-After": "7"})
+
+
+def test_too_many_requests_are_sent_again_when_the_service_wants_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)
+    data_set = httpx.Response(202, text=a_report().data_set.model_dump_json())
+    service = Service(a_refusal("too_many_requests"), data_set)
+
+    with Client("http://service", transport=httpx.MockTransport(service)) as client:
+        client.upload_data_set(write_images(tmp_path / "images"))
+
+    assert len(service.requests) == 2
+    assert pauses == [pytest.approx(7.0)]
+
+
+@pytest.mark.parametrize("code", ["too_many_jobs", "too_many_bytes"])
+def test_a_limit_that_does_not_pass_by_itself_is_told_at_once(
+    client_of: Callable[[Service], Client], code: str
+) -> None:
+    service = Service(a_refusal(code))
+
+    with pytest.raises(ProblemError, match="allows no more") as caught:
+        client_of(service).submit(REQUEST)
+
+    assert caught.value.retry_after_seconds == 7.0
+    assert len(service.requests) == 1
 
 
 def test_a_problem_reads_as_detail_fields_and_remedy(

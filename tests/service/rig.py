@@ -41,7 +41,7 @@ from lrsearch.contract.workers import Device, DeviceKind, WorkerRegistration
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import DataSetRow, LeaseRow, WorkRow
 from lrsearch.ids import new_id
-from lrsearch.keys import NOBODY
+from lrsearch.principals import NOBODY, SHARED, Principal
 from lrsearch.results import get_result
 from lrsearch.settings import Settings
 from lrsearch.store import Blob
@@ -64,7 +64,7 @@ class Rig:
         self.database, self.settings = database, settings
         self.add_data_set("animals", images_per_label=100)
 
-    def add_data_set(self, name: str, images_per_label: int) -> None:
+    def add_data_set(self, name: str, images_per_label: int, owner: str = SHARED) -> None:
         """A data set of 3 labels that is ready."""
         spread = Spread(min=images_per_label, median=images_per_label, max=images_per_label)
         side = Spread(min=32, median=32, max=32)
@@ -88,6 +88,7 @@ class Rig:
                 DataSetRow(
                     id=new_id(),
                     name=name,
+                    owner=owner,
                     state="ready",
                     problems=[],
                     progress_done=3 * images_per_label,
@@ -100,7 +101,13 @@ class Rig:
             )
 
     def submit(
-        self, *, epochs: int = EPOCHS, key: str | None = None, probe: bool = False, **request: Any
+        self,
+        *,
+        epochs: int = EPOCHS,
+        key: str | None = None,
+        probe: bool = False,
+        principal: Principal = NOBODY,
+        **request: Any,
     ) -> Job:
         """A job on `animals`, exhaustive and without confirmation, unless `request` says else.
 
@@ -109,7 +116,7 @@ class Rig:
         usual = {"data_set": "animals", "source_model": "random", "strategy": "exhaustive"}
         wanted = JobRequest(**{**usual, "confirm": False, **request}, recipe=Recipe(epochs=epochs))
         with self.database.write() as session:
-            job, _ = jobs.submit_job(session, wanted, NOBODY, key)
+            job, _ = jobs.submit_job(session, wanted, principal, key)
             if not probe:
                 session.execute(
                     update(WorkRow)
@@ -120,14 +127,14 @@ class Rig:
 
     def cancel(self, job_id: str) -> Job:
         with self.database.write() as session:
-            return jobs.cancel_job(session, job_id)
+            return jobs.cancel_job(session, job_id, NOBODY)
 
     def register_source_model(self, name: str) -> SourceModel:
         """A source model that a worker must check."""
         spec = SourceSpec(architecture=ResNet27(width=0.25), input_size=32)
         weights = Blob(sha256(name.encode()).hexdigest(), size_bytes=1000)
         with self.database.write() as session:
-            return source_models.register_source_model(session, name, spec, weights, owner=None)
+            return source_models.register_source_model(session, name, spec, weights, NOBODY)
 
     def worker(self, kind: DeviceKind = "cpu", name: str = "worker") -> str:
         """Id of a new worker."""
@@ -245,12 +252,14 @@ class Rig:
 
     def job(self, job: Job) -> Job:
         with self.database.read() as session:
-            return jobs.job_as_contract(session, jobs.find_job(session, job.id))
+            return jobs.job_as_contract(session, jobs.find_job(session, job.id, NOBODY))
 
     def trials(self, job: Job) -> list[Trial]:
         """By number."""
         with self.database.read() as session:
-            return trials.list_trials(session, jobs.find_job(session, job.id), None, 10_000).items
+            return trials.list_trials(
+                session, jobs.find_job(session, job.id, NOBODY), None, 10_000
+            ).items
 
     def events(self, job: Job, after: int = 0) -> list[Event]:
         with self.database.read() as session:
@@ -258,7 +267,7 @@ class Rig:
 
     def result(self, job: Job) -> Result:
         with self.database.read() as session:
-            return get_result(jobs.find_job(session, job.id))
+            return get_result(jobs.find_job(session, job.id, NOBODY))
 
 
 def curve(*val_top1s: float, val_loss: float = 1.0) -> list[EpochMetrics]:

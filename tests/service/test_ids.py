@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from lrsearch.contract.base import Identifier
 from lrsearch.ids import new_id
 from lrsearch.jobs import list_jobs
+from lrsearch.principals import NOBODY
 from tests.service.rig import Rig
 
 
@@ -46,7 +47,7 @@ def test_pages_list_the_newest_first_and_continue_where_they_ended(rig: Rig) -> 
     cursor = None
     with rig.database.read() as session:
         while True:
-            page = list_jobs(session, cursor, limit=2)
+            page = list_jobs(session, NOBODY, cursor, limit=2)
             assert len(page.items) <= 2
             seen += [job.id for job in page.items]
             cursor = page.next_cursor
@@ -58,7 +59,7 @@ def test_pages_list_the_newest_first_and_continue_where_they_ended(rig: Rig) -> 
 def test_a_page_does_not_shift_when_something_new_comes_in(rig: Rig) -> None:
     jobs = [rig.submit().id for _ in range(3)]
     with rig.database.read() as session:
-        cursor = list_jobs(session, None, limit=1).next_cursor
+        cursor = list_jobs(session, NOBODY, None, limit=1).next_cursor
     rig.submit()
     with rig.database.read() as session:
-        assert [job.id for job in list_jobs(session, cursor, limit=9).items] == jobs[1::-1]
+        assert [job.id for job in list_jobs(session, NOBODY, cursor, limit=9).items] == jobs[1::-1]

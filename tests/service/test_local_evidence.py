@@ -11,6 +11,7 @@ from lrsearch.contract.rates import STAGES, StageRates
 from lrsearch.contract.recipes import Recipe
 from lrsearch.db.tables import TrialRow
 from lrsearch.local_evidence import DIVERGED_NOISE, local_evidence
+from lrsearch.principals import NOBODY, Principal
 from lrsearch.search.baseline import BASELINE
 from lrsearch.search.prior.evidence import Evidence, logit
 from lrsearch.search.prior.features import task_features
@@ -24,11 +25,18 @@ VAL_IMAGES = 48
 
 
 def finish(
-    rig: Rig, best: float, *, probe: bool = True, data_set: str = "animals", per_label: int = 10
+    rig: Rig,
+    best: float,
+    *,
+    probe: bool = True,
+    data_set: str = "animals",
+    per_label: int = 10,
+    principal: Principal = NOBODY,
 ) -> Job:
     """A graduated job of three scales, of which `best` reaches 0.75 and scale 20 diverges."""
     job = rig.submit(
         probe=probe,
+        principal=principal,
         data_set=data_set,
         images_per_label=per_label,
         protocol=Graduated(scale=[*SCALES, 20.0]),
@@ -89,6 +97,18 @@ def test_seeds_of_a_task_are_one_task_and_other_sizes_another(rig: Rig) -> None:
     assert sorted(found.names) == ["animals-10/random", "animals-20/random"]
     assert sorted(np.bincount(found.tasks)) == [5, 10]
     assert found.features.shape[0] == 2
+
+
+def test_data_sets_of_one_name_and_two_owners_are_two_tasks(rig: Rig) -> None:
+    for owner in ("ada", "bob"):
+        rig.add_data_set("birds", images_per_label=100, owner=owner)
+        principal = Principal(key_id=None, owner=owner, scopes=frozenset({"submit"}))
+        finish(rig, best=2.0, data_set="birds", principal=principal)
+
+    found = read(rig)
+
+    assert sorted(found.names) == ["ada/birds-10/random", "bob/birds-10/random"]
+    assert sorted(found.domains) == ["ada/birds", "bob/birds"]
 
 
 def test_jobs_that_were_not_probed_or_are_not_over_give_nothing(rig: Rig) -> None:

@@ -9,11 +9,15 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Engine, create_engine, inspect, select, text
+from sqlalchemy.exc import IntegrityError
 
+from lrsearch.contract.keys import KeyRequest, Limits
 from lrsearch.db.engine import Database
 from lrsearch.db.migrate import VERSION_TABLE, alembic_config, upgrade
-from lrsearch.db.tables import JobRow, Table
+from lrsearch.db.tables import DataSetRow, JobRow, SourceModelRow, Table
+from lrsearch.keys import create_key, list_keys
+from lrsearch.principals import SHARED
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from tests.service.rig import Rig
@@ -95,6 +99,37 @@ def test_jobs_of_before_there_were_recommendations_are_told_their_validation_ima
     upgrade(settings)
     with database.read() as session:
         assert session.get_one(JobRow, job.id).validation_images == 48
+
+
+def test_what_a_key_had_made_before_there_were_owners_stays_its_own(
+    settings: Settings, database: Database, rig: Rig
+) -> None:
+    with database.write() as session:
+        key = create_key(session, KeyRequest(name="laboratory")).key
+    job = rig.submit()
+    with database.engine.begin() as connection:
+        command.downgrade(alembic_config(connection), "0006")
+        for statement in (
+            "UPDATE data_sets SET owner = :id WHERE name = 'animals'",
+            "UPDATE jobs SET owner_key = :id",
+        ):
+            connection.execute(text(statement), {"id": key.id})
+    upgrade(settings)
+    with database.read() as session:
+        (kept,) = list_keys(session, None, limit=9).items
+        assert (kept.id, kept.owner, kept.limits) == (key.id, key.id, Limits())
+        assert session.get_one(JobRow, job.id).owner == kept.owner
+        owners = dict(session.execute(select(DataSetRow.name, DataSetRow.owner)).all())
+        assert owners == {"animals": kept.owner}
+        shared = session.scalars(select(SourceModelRow.owner).distinct()).all()
+        assert shared == [SHARED]
+
+
+def test_owners_may_give_the_same_name_but_each_once(database: Database, rig: Rig) -> None:
+    rig.add_data_set("birds", images_per_label=10, owner="ada")
+    rig.add_data_set("birds", images_per_label=10, owner="bob")
+    with pytest.raises(IntegrityError):
+        rig.add_data_set("birds", images_per_label=10, owner="bob")
 
 
 def _tables(engine: Engine, schema: str = "public") -> set[str]:

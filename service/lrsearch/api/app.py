@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from lrsearch.api.dashboard import dashboard
+from lrsearch.api.gate import Gate
 from lrsearch.api.openapi import describe
 from lrsearch.api.problems import PROBLEM_RESPONSES, install_error_handlers
 from lrsearch.api.routes import (
@@ -18,6 +19,7 @@ from lrsearch.api.routes import (
     data_sets,
     health,
     jobs,
+    keys,
     leases,
     recommendations,
     source_models,
@@ -30,6 +32,7 @@ from lrsearch.db.engine import Database
 from lrsearch.db.migrate import upgrade
 from lrsearch.errors import UnavailableError
 from lrsearch.housekeeping import Housekeeping
+from lrsearch.keys import any_key
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
@@ -56,22 +59,39 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     if not chosen.keys_required:
         app.add_middleware(LoopbackGuard)
-    parts = (health, data_sets, source_models, jobs, recommendations, workers, leases, blobs)
-    for router in parts:
+    nouns = (data_sets, source_models, jobs, recommendations, workers, leases, blobs, keys)
+    for router in (health, *nouns):
         app.include_router(router.router)
     describe(app, keys_required=chosen.keys_required)
     return app
 
 
-@asynccontextmanager
-async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+def prepare(settings: Settings) -> None:
+    """Bring an SQLite database to the present schema, and see that the service can start.
+
+    Raises:
+        UnavailableError: the database does not answer or has no schema, or keys are demanded and
+            there is none.
+    """
     database = Database(settings.database)
     try:
         if database.is_sqlite:
-            await run_sync(upgrade, settings)
-        await run_sync(_require_schema, settings)
+            upgrade(settings)
+        _require_schema(settings)
+        if settings.keys_required:
+            _require_key(database, settings)
+    finally:
+        database.dispose()
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+    await run_sync(prepare, settings)
+    database = Database(settings.database)
+    try:
         store = BlobStore(settings.data_dir)
         ledger = await run_sync(Ledger, settings.ledger)
+        gate = Gate(database, settings)
         housekeeping = Housekeeping(settings, database, store, ledger)
         app.state.service = Service(
             settings,
@@ -80,9 +100,10 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             checkpoint_store(settings.data_dir),
             ledger,
             housekeeping,
+            gate,
             Bell(),
         )
-        app.router.routes.append(dashboard(settings, database, ledger))
+        app.router.routes.append(dashboard(settings, gate, ledger))
         housekeeping.start()
         log.info("service started", database=database.url.render_as_string(hide_password=True))
         try:
@@ -114,3 +135,16 @@ def _require_schema(settings: Settings) -> None:
             remedy="Create it: lrsearch db upgrade.",
             code="database_unavailable",
         )
+
+
+def _require_key(database: Database, settings: Settings) -> None:
+    """Raise `UnavailableError` where nobody would be let in."""
+    with database.read() as session:
+        if any_key(session):
+            return
+    why = "is set to demand" if settings.on_loopback else f"listens on {settings.host} and demands"
+    raise UnavailableError(
+        detail=f"The service {why} API keys, and there is no key that is good.",
+        remedy="Make one: lrsearch keys create admin --scope admin.",
+        code="no_keys",
+    )

@@ -16,8 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lrsearch import keys
-from lrsearch.db.engine import Database
+from lrsearch.api.gate import Gate
 from lrsearch.errors import UnauthenticatedError
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
@@ -26,10 +25,10 @@ API_PATHS = frozenset({"v1", "healthz", "readyz", "docs", "redoc", "openapi.json
 """Where our own paths begin; whatever is wrong below them is not for the dashboard to answer."""
 
 
-def dashboard(settings: Settings, database: Database, ledger: Ledger) -> Mount:
+def dashboard(settings: Settings, gate: Gate, ledger: Ledger) -> Mount:
     """The guarded dashboard, for every path but our own."""
     wsgi_app = WSGIMiddleware(wsgi(ledger.storage))
-    return _Elsewhere("/", app=_Guard(wsgi_app, settings, database))  # type: ignore[arg-type]  # a2wsgi has ASGI types of its own
+    return _Elsewhere("/", app=_Guard(wsgi_app, settings, gate))  # type: ignore[arg-type]  # a2wsgi has ASGI types of its own
 
 
 class _Elsewhere(Mount):
@@ -40,8 +39,8 @@ class _Elsewhere(Mount):
 
 
 class _Guard:
-    def __init__(self, app: ASGIApp, settings: Settings, database: Database) -> None:
-        self._app, self._settings, self._database = app, settings, database
+    def __init__(self, app: ASGIApp, settings: Settings, gate: Gate) -> None:
+        self._app, self._settings, self._gate = app, settings, gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,7 +67,6 @@ class _Guard:
             return False
         try:
             _, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-            with self._database.read() as session:
-                return keys.authenticate(session, password).may("admin")
+            return self._gate.recognise(password).may("admin")
         except (ValueError, UnauthenticatedError):  # not Base64, not UTF-8, or no good
             return False

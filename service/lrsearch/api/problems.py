@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from lrsearch.errors import (
     FieldError,
     ForbiddenError,
     InvalidError,
+    LimitError,
     LRSearchError,
     NotFoundError,
     TooLargeError,
@@ -37,6 +39,7 @@ STATUS: dict[type[LRSearchError], HTTPStatus] = {
     ForbiddenError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
     ConflictError: HTTPStatus.CONFLICT,
+    LimitError: HTTPStatus.TOO_MANY_REQUESTS,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -87,7 +90,16 @@ def problem_response(error: LRSearchError) -> Response:
         remedy=error.remedy,
         errors=error.errors,
         paths=error.paths,
+        headers=_headers(error),
     )
+
+
+def _headers(error: LRSearchError) -> dict[str, str] | None:
+    if isinstance(error, UnauthenticatedError):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, LimitError):
+        return {"Retry-After": str(ceil(error.retry_after_seconds))}
+    return None
 
 
 def _response(
@@ -111,8 +123,6 @@ def _response(
         ],
         paths=list(paths),
     )
-    if status == HTTPStatus.UNAUTHORIZED and headers is None:
-        headers = {"WWW-Authenticate": "Bearer"}
     content = json.dumps(problem.model_dump(mode="json"), allow_nan=False, ensure_ascii=False)
     # What was sent may hold lone surrogates, which are no UTF-8; as escapes they are JSON.
     return Response(content.encode(errors="backslashreplace"), status, headers, MEDIA_TYPE)

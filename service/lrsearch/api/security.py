@@ -1,18 +1,16 @@
 """Who may do what: API keys on the routes, and what protects a service without keys."""
 
-from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lrsearch import keys
 from lrsearch.api.problems import problem_response
-from lrsearch.api.service import Running
+from lrsearch.api.service import Running, Service
 from lrsearch.errors import ForbiddenError, TooLargeError, UnauthenticatedError
-from lrsearch.keys import NOBODY, Principal
+from lrsearch.principals import NOBODY, Principal
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: `lrsearch keys create`.")
 
@@ -20,37 +18,40 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 """Hosts under which a service without keys may be addressed."""
 
 
-def _needs(*scopes: keys.Scope) -> Callable[..., Principal]:
-    """A dependency that admits keys with any of the scopes."""
-
-    def check(
-        service: Running,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    ) -> Principal:
-        if not service.settings.keys_required:
-            return NOBODY
-        if credentials is None:
-            raise UnauthenticatedError(
-                detail="This service wants an API key.",
-                remedy="Send the header: Authorization: Bearer KEY.",
-            )
-        with service.database.read() as session:
-            principal = keys.authenticate(session, credentials.credentials)
-        if not any(principal.may(scope) for scope in scopes):
-            raise ForbiddenError(
-                detail=f"The key's scopes are {', '.join(sorted(principal.scopes))}; "
-                f"this needs {' or '.join(scopes)}.",
-                remedy="Ask an administrator for a key with that scope.",
-            )
-        return principal
-
-    return check
+def _admit(
+    scopes: SecurityScopes,
+    service: Running,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Principal:
+    """Who asks; admits keys with any of the scopes."""
+    if not service.settings.keys_required:
+        return NOBODY
+    principal = _recognise(service, credentials)
+    service.gate.count(principal)
+    if not any(scope in principal.scopes for scope in (*scopes.scopes, "admin")):
+        raise ForbiddenError(
+            detail=f"The key's scopes are {', '.join(sorted(principal.scopes))}; "
+            f"this needs {' or '.join(scopes.scopes)}.",
+            remedy="Ask an administrator for a key with that scope.",
+        )
+    return principal
 
 
-Reader = Annotated[Principal, Depends(_needs("read"))]
-ReaderOrWorker = Annotated[Principal, Depends(_needs("read", "worker"))]
-Submitter = Annotated[Principal, Depends(_needs("submit"))]
-WorkerKey = Annotated[Principal, Depends(_needs("worker"))]
+def _recognise(service: Service, credentials: HTTPAuthorizationCredentials | None) -> Principal:
+    if credentials is None:
+        raise UnauthenticatedError(
+            detail="This service wants an API key.",
+            remedy="Send the header: Authorization: Bearer KEY.",
+        )
+    return service.gate.recognise(credentials.credentials)
+
+
+Reader = Annotated[Principal, Security(_admit, scopes=["read"])]
+ReaderOrWorker = Annotated[Principal, Security(_admit, scopes=["read", "worker"])]
+Submitter = Annotated[Principal, Security(_admit, scopes=["submit"])]
+WorkerKey = Annotated[Principal, Security(_admit, scopes=["worker"])]
+Admin = Annotated[Principal, Security(_admit, scopes=["admin"])]
+"""Parameters of routes: who asks, having a key with one of the scopes."""
 
 
 class LoopbackGuard:

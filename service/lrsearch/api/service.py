@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from lrsearch.api.gate import Gate
 from lrsearch.db.engine import Database
 from lrsearch.housekeeping import Housekeeping
 from lrsearch.search.ledger import Ledger
@@ -53,6 +54,7 @@ class Service:
     checkpoints: BlobStore
     ledger: Ledger
     housekeeping: Housekeeping
+    gate: Gate
     bell: Bell
 
     def changed(self) -> None:

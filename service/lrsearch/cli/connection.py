@@ -1,11 +1,13 @@
 """The service that the commands talk to, and the things on it that they are given by name."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import typer
 
 from lrsearch.cli.errors import UsageError
 from lrsearch.client import Client
+from lrsearch.client.transport import read_key
 from lrsearch.contract.jobs import Job
 
 LAST = "last"
@@ -21,13 +23,19 @@ class Connection:
     """Address and key, as given before the command's name."""
 
     url: str | None
-    key: str | None
+    key_file: Path | None
 
 
 def client_of(context: typer.Context) -> Client:
     """A client of the service that the command line names."""
-    connection = context.find_object(Connection) or Connection(None, None)
-    return Client(connection.url, connection.key, attempts=_ATTEMPTS)
+    connection = connection_of(context)
+    key = read_key(connection.key_file) if connection.key_file else None
+    return Client(connection.url, key, attempts=_ATTEMPTS)
+
+
+def connection_of(context: typer.Context) -> Connection:
+    """What was given before the command's name."""
+    return context.find_object(Connection) or Connection(None, None)
 
 
 def job_of(client: Client, reference: str) -> Job:

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from lrsearch.cli.connection import client_of
 from lrsearch.cli.console import err, out, print_json
-from lrsearch.cli.options import Json
+from lrsearch.cli.options import Json, Shared
 from lrsearch.cli.tables import data_set_summary, data_sets_table
 from lrsearch.client import Client
 from lrsearch.contract.datasets import DataSet
@@ -34,11 +34,12 @@ def upload_command(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(help="Folder of one folder a label, or an archive.")],
     name: Annotated[str | None, typer.Option(help="Default: the path's last part.")] = None,
+    shared: Shared = False,
     json: Json = False,
 ) -> None:
     """Upload a data set and wait until it has been validated."""
     with client_of(context) as client:
-        data_set = upload(client, path, name)
+        data_set = upload(client, path, name, shared=shared)
     print_json(data_set) if json else out.print(data_set_summary(data_set))
 
 
@@ -54,7 +55,7 @@ def show(
     print_json(found) if json else out.print(data_set_summary(found))
 
 
-def upload(client: Client, path: Path, name: str | None) -> DataSet:
+def upload(client: Client, path: Path, name: str | None, *, shared: bool = False) -> DataSet:
     """Uploads and waits for the validation, with a progress bar on a terminal."""
     columns = (
         TextColumn("{task.description}"),
@@ -65,7 +66,10 @@ def upload(client: Client, path: Path, name: str | None) -> DataSet:
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(f"Uploading {path.name}", total=None)
         data_set = client.upload_data_set(
-            path, name, lambda sent, total: progress.update(task, completed=sent, total=total)
+            path,
+            name,
+            lambda sent, total: progress.update(task, completed=sent, total=total),
+            shared=shared,
         )
         progress.update(task, description=f"Validating {data_set.name}")
         return client.wait_for_data_set(data_set.id)

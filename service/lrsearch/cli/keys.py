@@ -1,23 +1,29 @@
-"""`lrsearch keys`: API keys, in the database that LRSEARCH_… names."""
+"""`lrsearch keys`: API keys, over the API where a service is named, else in the database itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
-from lrsearch.cli.console import err, out
+from lrsearch.cli.connection import client_of, connection_of
+from lrsearch.cli.console import err, out, print_json
 from lrsearch.cli.db import open_database
+from lrsearch.cli.options import Json
 from lrsearch.cli.tables import age, plain_table
+from lrsearch.client import Client
+from lrsearch.contract.keys import Key, KeyRequest, Limits, NewKey
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-_DEFAULT = ["read", "submit"]
+_DAY_SECONDS = 86_400.0
+_GIB = 2**30
 
 Scopes = Annotated[
     list[str] | None,
@@ -25,82 +31,155 @@ Scopes = Annotated[
         "--scope", help="read, submit, worker or admin; repeatable (default: read, submit)."
     ),
 ]
+Owner = Annotated[
+    str | None, typer.Option(help="Whose jobs and data it sees (default: the key's name).")
+]
 
-app = typer.Typer(no_args_is_help=True, help="API keys.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="API keys: of the service that --url or LRSEARCH_URL names, which takes an admin key, "
+    "else in the database of the service's own settings (LRSEARCH_DATABASE_URL, …).",
+)
 
 
 @app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, or what for.")],
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What it is for.")],
+    owner: Owner = None,
     scope: Scopes = None,
     days: Annotated[float | None, typer.Option(help="Ends after so many days.")] = None,
+    running_jobs: Annotated[
+        int | None, typer.Option(help="Limit of unfinished jobs; 0: none.")
+    ] = None,
+    stored_gib: Annotated[
+        float | None, typer.Option(help="Limit of data sets and source models; 0: none.")
+    ] = None,
+    requests_per_second: Annotated[
+        float | None, typer.Option(help="Limit of requests; 0: none.")
+    ] = None,
 ) -> None:
     """Create a key and print its secret, which is not kept and cannot be shown again."""
-    with _transaction() as session:
-        from lrsearch.keys import create_key
-
-        secret = create_key(
-            session, name, scope or _DEFAULT, timedelta(days=days) if days else None
-        )
+    limits = Limits(
+        running_jobs=running_jobs,
+        stored_bytes=None if stored_gib is None else int(stored_gib * _GIB),
+        requests_per_second=requests_per_second,
+    )
+    seconds = None if days is None else days * _DAY_SECONDS
+    request = _request(name, owner, scope, expires_in_seconds=seconds, limits=limits)
+    with _key_store(context) as store:
+        made = store.create_key(request)
     err.print("The key's secret, shown this once:")
-    out.print(secret, soft_wrap=True)
+    out.print(made.secret, soft_wrap=True)
 
 
 @app.command("ensure")
 def ensure(
     file: Annotated[Path, typer.Argument(dir_okay=False, help="Holds the key's secret.")],
     name: Annotated[str, typer.Option(help="What it is for (default: the file's name).")] = "",
+    owner: Owner = None,
     scope: Scopes = None,
 ) -> None:
     """See to it that a file holds a key that is admitted, for programs that start unattended.
 
     Run again, it changes nothing, unless the key has been revoked, has expired or may do less.
+    It works on the database.
     """
-    name, scopes = name or file.stem, scope or _DEFAULT
+    request = _request(name or file.stem, owner, scope)
     with _transaction() as session:
-        from lrsearch.keys import add_key, create_key
+        from lrsearch.keys import admit_secret, create_key
 
         secret = file.read_text(encoding="utf-8").strip() if file.exists() else ""
         if secret:  # made by an earlier run, perhaps for a database that is gone
-            add_key(session, name, scopes, secret)
-        if secret and _grants(session, secret, scopes):
+            admit_secret(session, request, secret)
+        if secret and _grants(session, secret, request):
             out.print(f"The key in {file} is admitted.", soft_wrap=True)
             return
         # Written before the key is committed: if that fails, the next run admits the file's.
-        _write_private(file, create_key(session, name, scopes))
+        _write_private(file, create_key(session, request).secret)
     out.print(f"Wrote a new key to {file}.", soft_wrap=True)
 
 
 @app.command("list")
-def list_() -> None:
+def list_(context: typer.Context, json: Json = False) -> None:
     """List the keys; their secrets are not kept."""
-    table = plain_table("id", "name", "scopes", "age>", "ends", "")
-    with _transaction() as session:
-        from lrsearch.keys import list_keys
-
-        for key in list_keys(session):
-            table.add_row(
-                key.id,
-                key.name,
-                ", ".join(key.scopes),
-                age(key.created_at),
-                f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never",
-                Text("revoked", style="red") if key.revoked_at else "",
-            )
-    out.print(table)
+    with _key_store(context) as store:
+        found = list(store.keys())
+    print_json(found) if json else out.print(_table(found))
 
 
 @app.command("revoke")
-def revoke(key: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
+def revoke(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(help="The key's id, or the prefix of its secret.")],
+) -> None:
     """End a key at once."""
-    with _transaction() as session:
+    with _key_store(context) as store:
+        revoked = store.revoke_key(key)
+    out.print(f"Revoked {revoked.prefix or revoked.id} ({revoked.name}).")
+
+
+def _request(name: str, owner: str | None, scope: list[str] | None, **more: Any) -> KeyRequest:
+    """Raises `ValidationError` where something in it cannot be."""
+    given = {"scopes": scope} if scope else {}
+    return KeyRequest(name=name, owner=owner, **given, **more)
+
+
+def _table(keys: Iterable[Key]) -> Table:
+    table = plain_table("key", "name", "owner", "scopes", "age>", "used>", "ends", "")
+    for key in keys:
+        table.add_row(
+            key.prefix or key.id,
+            key.name,
+            key.owner,
+            ", ".join(key.scopes),
+            age(key.created_at),
+            f"{age(key.last_used_at)} ago" if key.last_used_at else "never",
+            f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never",
+            Text("revoked", style="red") if key.revoked_at else "",
+        )
+    return table
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The keys in the database, with the client's methods for those of a service."""
+
+    session: "Session"
+
+    def create_key(self, request: KeyRequest) -> NewKey:
+        from lrsearch.keys import create_key
+
+        return create_key(self.session, request)
+
+    def keys(self) -> Iterator[Key]:
+        from lrsearch.keys import list_keys
+
+        cursor: str | None = None
+        while True:
+            page = list_keys(self.session, cursor, limit=200)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def revoke_key(self, key: str) -> Key:
         from lrsearch.keys import revoke_key
 
-        revoke_key(session, key)
-    out.print(f"Revoked {key}.")
+        return revoke_key(self.session, key)
 
 
-def _grants(session: "Session", secret: str, scopes: list[str]) -> bool:
+@contextmanager
+def _key_store(context: typer.Context) -> Iterator[Client | _Stored]:
+    if connection_of(context).url is not None:
+        with client_of(context) as client:
+            yield client
+        return
+    with _transaction() as session:
+        yield _Stored(session)
+
+
+def _grants(session: "Session", secret: str, request: KeyRequest) -> bool:
     from lrsearch.errors import UnauthenticatedError
     from lrsearch.keys import authenticate
 
@@ -108,7 +187,7 @@ def _grants(session: "Session", secret: str, scopes: list[str]) -> bool:
         granted = authenticate(session, secret).scopes
     except UnauthenticatedError:
         return False
-    return granted >= set(scopes)
+    return granted >= set(request.scopes)
 
 
 def _write_private(file: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,9 +55,13 @@ def main(
     url: Annotated[
         str | None, typer.Option(envvar="LRSEARCH_URL", help="Address of the service.")
     ] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(envvar="LRSEARCH_API_KEY", help="API key; better in the environment."),
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="LRSEARCH_API_KEY_FILE",
+            dir_okay=False,
+            help="File with the API key; else LRSEARCH_API_KEY holds it.",
+        ),
     ] = None,
     show_version: Annotated[
         bool,
@@ -66,4 +71,4 @@ def main(
     ] = False,
 ) -> None:
     """Finds the learning rates for finetuning an image classifier on a small data set."""
-    context.obj = Connection(url, key)
+    context.obj = Connection(url, key_file)

@@ -7,7 +7,7 @@ import typer
 
 from lrsearch.cli.connection import client_of
 from lrsearch.cli.console import out, print_json
-from lrsearch.cli.options import Json
+from lrsearch.cli.options import Json, Shared
 from lrsearch.cli.tables import source_model_summary, source_models_table
 
 app = typer.Typer(no_args_is_help=True, help="Source models.")
@@ -34,11 +34,12 @@ def register(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until a worker has checked it.")
     ] = True,
+    shared: Shared = False,
     json: Json = False,
 ) -> None:
     """Register a checkpoint; `lrsearch-worker models convert` makes one of a PyTorch file."""
     with client_of(context) as client:
-        model = client.register_source_model(path, name or path.stem)
+        model = client.register_source_model(path, name or path.stem, shared=shared)
         if wait:
             model = client.wait_for_source_model(model.id)
     print_json(model) if json else out.print(source_model_summary(model))

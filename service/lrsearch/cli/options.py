@@ -9,6 +9,8 @@ JobReference = Annotated[str, typer.Argument(metavar="JOB", help="Id or name of 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
+Shared = Annotated[bool, typer.Option("--shared", help="For everybody's use; takes an admin key.")]
+
 OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="File to write.")]
 
 DataDir = Annotated[

@@ -16,12 +16,13 @@ def serve(
     with extra("service"):
         import uvicorn
 
-        from lrsearch.api.app import create_app
+        from lrsearch.api.app import create_app, prepare
         from lrsearch.logs import configure_logs
         from lrsearch.settings import Settings
     configure_logs(sys.stderr)
     given: dict[str, Any] = {"host": host, "port": port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    prepare(settings)  # what is wrong is said in a sentence here, and in a traceback by the server
     uvicorn.run(
         create_app(settings),
         host=settings.host,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -19,6 +20,7 @@ from lrsearch.contract.base import Contract
 from lrsearch.contract.datasets import DataSet, FolderRegistration
 from lrsearch.contract.events import Event
 from lrsearch.contract.jobs import Job, JobRequest, JobState
+from lrsearch.contract.keys import Key, KeyRequest, NewKey
 from lrsearch.contract.pages import Page
 from lrsearch.contract.recommendations import Recommendation, RecommendationRequest
 from lrsearch.contract.results import Result
@@ -38,13 +40,14 @@ _UPLOAD_TIMEOUT_SECONDS = 600.0
 class Client:
     """Talks to a service; use it in a `with` statement, or close it.
 
-    What may be repeated without harm is sent again when the connection breaks or the service is
-    away for a moment (status 502, 503, 504). Every method raises `ProblemError` where the service
-    refuses and `ServiceUnreachableError` where it does not answer.
+    What may be repeated without harm is sent again when the connection breaks, the service is away
+    for a moment (status 502, 503, 504) or has had too many requests. Every method raises
+    `ProblemError` where the service refuses and `ServiceUnreachableError` where it does not answer.
 
     Args:
         url: Address of the service; default `LRSEARCH_URL`, else `http://127.0.0.1:8000`.
-        key: API key; default `LRSEARCH_API_KEY`, else none.
+        key: API key; default that in the file that `LRSEARCH_API_KEY_FILE` names, else
+            `LRSEARCH_API_KEY`, else none.
         timeout_seconds: How long one answer may take; uploads have longer.
         attempts: How often a request is sent at most.
         transport: Replaces the network, for tests.
@@ -84,7 +87,12 @@ class Client:
     # Data sets
 
     def upload_data_set(
-        self, path: Path | str, name: str | None = None, on_progress: OnProgress | None = None
+        self,
+        path: Path | str,
+        name: str | None = None,
+        on_progress: OnProgress | None = None,
+        *,
+        shared: bool = False,
     ) -> DataSet:
         """Uploads labelled images; the service then validates them (see `wait_for_data_set`).
 
@@ -92,20 +100,20 @@ class Client:
             path: An archive, or a folder that holds one folder a label.
             name: What to call it; default the file's or folder's name.
             on_progress: Is told how many bytes have been sent, of how many.
+            shared: Whether everybody may use it; for administrators.
         """
         path = Path(path)
         with archive_of(path) as archive:
-            return self._upload(
-                "/v1/datasets", archive, name or name_of(path), on_progress, DataSet
-            )
+            name = name or name_of(path)
+            return self._upload("/v1/datasets", archive, name, on_progress, DataSet, shared)
 
-    def register_folder(self, path: Path | str, name: str) -> DataSet:
+    def register_folder(self, path: Path | str, name: str, *, shared: bool = False) -> DataSet:
         """Registers a folder of the service's machine in place, below one of its image roots."""
-        registration = FolderRegistration(path=str(path), name=name)
+        registration = FolderRegistration(path=str(path), name=name, shared=shared)
         return self._post("/v1/datasets/folders", DataSet, registration, repeat=False)
 
     def data_sets(self) -> Iterator[DataSet]:
-        """All data sets, newest first."""
+        """Your data sets and those that are shared, newest first."""
         return self._pages("/v1/datasets", DataSet)
 
     def data_set(self, data_set: str) -> DataSet:
@@ -141,13 +149,19 @@ class Client:
     # Source models
 
     def register_source_model(
-        self, path: Path | str, name: str, on_progress: OnProgress | None = None
+        self,
+        path: Path | str,
+        name: str,
+        on_progress: OnProgress | None = None,
+        *,
+        shared: bool = False,
     ) -> SourceModel:
         """Uploads a safetensors file whose metadata holds its `SourceSpec`; a worker checks it."""
-        return self._upload("/v1/source-models", Path(path), name, on_progress, SourceModel)
+        file = Path(path)
+        return self._upload("/v1/source-models", file, name, on_progress, SourceModel, shared)
 
     def source_models(self) -> Iterator[SourceModel]:
-        """All source models, newest first."""
+        """Your source models and those that are shared, newest first."""
         return self._pages("/v1/source-models", SourceModel)
 
     def source_model(self, source_model: str) -> SourceModel:
@@ -193,7 +207,7 @@ class Client:
         source_model: str | None = None,
         name: str | None = None,
     ) -> Iterator[Job]:
-        """Jobs, newest first; filtered by state, data set or source model (id or name), or name."""
+        """Your jobs, newest first; by state, data set or source model (id or name), or name."""
         filters = {
             "state": state,
             "data_set": data_set,
@@ -286,6 +300,20 @@ class Client:
         """
         return self._post("/v1/recommendations", Recommendation, request, repeat=True)
 
+    # Keys, for administrators
+
+    def create_key(self, request: KeyRequest) -> NewKey:
+        """Makes an API key; its secret is shown this once."""
+        return self._post("/v1/keys", NewKey, request, repeat=False)
+
+    def keys(self) -> Iterator[Key]:
+        """All API keys, newest first, without their secrets."""
+        return self._pages("/v1/keys", Key)
+
+    def revoke_key(self, key: str) -> Key:
+        """Ends a key, named by its id or the prefix of its secret."""
+        return self._post(f"/v1/keys/{quote(key, safe='')}/revoke", Key, None, repeat=True)
+
     # The service
 
     def workers(self) -> list[Worker]:
@@ -333,14 +361,20 @@ class Client:
                 return
 
     def _upload(
-        self, path: str, file: Path, name: str, on_progress: OnProgress | None, kind: type[Item]
+        self,
+        path: str,
+        file: Path,
+        name: str,
+        on_progress: OnProgress | None,
+        kind: type[Item],
+        shared: bool,
     ) -> Item:
         response = self._transport.request(
             "POST",
             path,
             repeat=False,
             content=lambda: pieces_of(file, on_progress),
-            params={"name": name},
+            params={"name": name} | ({"shared": "true"} if shared else {}),
             headers={
                 "Content-Type": "application/octet-stream",
                 "Content-Length": str(file.stat().st_size),

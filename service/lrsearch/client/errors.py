@@ -13,17 +13,25 @@ class ClientError(Exception):
 
 
 class ProblemError(ClientError):
-    """The service refused a request; `problem` says why, `str()` says it to people."""
+    """The service refused a request; `problem` says why, `str()` says it to people.
 
-    def __init__(self, problem: Problem) -> None:
+    `retry_after_seconds` is when the service wants to be asked again, where it says so.
+    """
+
+    def __init__(self, problem: Problem, retry_after_seconds: float | None = None) -> None:
         super().__init__("\n".join(_lines(problem)))
         self.problem = problem
+        self.retry_after_seconds = retry_after_seconds
 
     @classmethod
     def of(cls, response: httpx.Response) -> "ProblemError":
         """The problem that a response states, or one made of its status where it states none."""
+        retry_after = response.headers.get("Retry-After", "")
         try:
-            return cls(Problem.model_validate_json(response.content))
+            return cls(
+                Problem.model_validate_json(response.content),
+                float(retry_after) if retry_after.isdecimal() else None,
+            )
         except ValidationError:
             return cls(
                 Problem(

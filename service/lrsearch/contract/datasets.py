@@ -106,3 +106,6 @@ class FolderRegistration(Contract):
     path: Annotated[str, Field(min_length=1, max_length=4096)] = Field(
         description="The folder: absolute, or relative to one of the configured image roots."
     )
+    shared: bool = Field(
+        default=False, description="Whether everybody may use it; for administrators."
+    )

@@ -1,7 +1,7 @@
 """Jobs: a target, a source model, a protocol, a strategy, a recipe and a budget."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -142,6 +142,10 @@ JobState = Literal[
     "failed",  # no trial could be run to its end; the reason says why
     "cancelled",  # by the user
 ]
+
+
+OPEN: Final[tuple[JobState, ...]] = ("waiting", "running", "finalising")
+"""States of a job that is not over."""
 
 
 class Spent(Contract):

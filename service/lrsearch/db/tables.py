@@ -72,25 +72,31 @@ class ApiKeyRow(Table):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     name: Mapped[str]
+    owner: Mapped[str]  # a principal; all keys of an owner see the same
+    prefix: Mapped[str | None]  # how the secret begins
     secret_sha256: Mapped[str] = mapped_column(Sha, unique=True)
     scopes: Mapped[list[str]]
+    limits: Mapped[dict[str, Any]]  # Limits
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]  # to the minute
 
 
 class DataSetRow(Table):
     """A target data set. States: validating, ready, rejected."""
 
     __tablename__ = "data_sets"
+    __table_args__ = (UniqueConstraint("owner", "name"),)
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    owner: Mapped[str | None] = mapped_column(Id)
+    name: Mapped[str] = mapped_column(index=True)
+    owner: Mapped[str]  # of an API key, or "": everybody's
     state: Mapped[str] = mapped_column(index=True)
     reason: Mapped[str | None]
     problems: Mapped[list[dict[str, Any]]]
     upload_sha256: Mapped[str | None] = mapped_column(Sha)  # the archive as sent, until validated
+    upload_bytes: Mapped[int | None] = mapped_column(BigInteger)  # its size
     folder: Mapped[str | None]  # instead of an upload: a path below one of the image roots
     validator_until: Mapped[datetime | None]  # a replica validates it, and has shown so until then
     progress_done: Mapped[int] = mapped_column(default=0)
@@ -106,10 +112,11 @@ class SourceModelRow(Table):
     """A source model. States: checking, ready, rejected."""
 
     __tablename__ = "source_models"
+    __table_args__ = (UniqueConstraint("owner", "name"),)
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    owner: Mapped[str | None] = mapped_column(Id)
+    name: Mapped[str] = mapped_column(index=True)
+    owner: Mapped[str]  # of an API key, or "": everybody's
     state: Mapped[str]
     reason: Mapped[str | None]
     spec: Mapped[dict[str, Any]]
@@ -123,7 +130,8 @@ class JobRow(Table):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        UniqueConstraint("owner_key", "idempotency_key"),
+        UniqueConstraint("owner", "idempotency_key"),
+        Index("ix_jobs_owner", "owner", "id"),
         Index(
             "ix_jobs_open",
             "priority",
@@ -135,8 +143,7 @@ class JobRow(Table):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     name: Mapped[str | None] = mapped_column(index=True)
-    owner: Mapped[str | None] = mapped_column(Id)
-    owner_key: Mapped[str]  # the owner, or "" for none: NULLs would not be unique
+    owner: Mapped[str]  # of an API key, or "" where none was demanded
     idempotency_key: Mapped[str | None]
     request_sha256: Mapped[str] = mapped_column(Sha)  # of the request as sent
     state: Mapped[str] = mapped_column(index=True)

@@ -9,6 +9,7 @@ from lrsearch.api.routes.parameters import (
     Cursor,
     Limit,
     NewName,
+    Shared,
     blob_response,
     download,
     upload,
@@ -18,6 +19,8 @@ from lrsearch.api.service import Running, Service
 from lrsearch.api.uploads import receive_upload
 from lrsearch.contract.datasets import DataSet, FolderRegistration
 from lrsearch.contract.pages import Page
+from lrsearch.limits import Room, room_of
+from lrsearch.principals import Principal, owner_of
 from lrsearch.store import Blob
 
 router = APIRouter(prefix="/v1/datasets", tags=["data sets"])
@@ -29,15 +32,19 @@ router = APIRouter(prefix="/v1/datasets", tags=["data sets"])
     openapi_extra=upload("A zip or tar archive with one folder of images for each label."),
 )
 async def upload_data_set(
-    request: Request, name: NewName, service: Running, principal: Submitter
+    request: Request,
+    name: NewName,
+    service: Running,
+    principal: Submitter,
+    shared: Shared = False,
 ) -> DataSet:
     """Upload a zip or tar of one folder of images for each label; the body is the archive itself.
 
     It is validated in the background: follow `state` and `progress`.
     """
-    await run_in_threadpool(_require_free_name, service, name)
-    blob = await receive_upload(request, service, "the archive")
-    data_set = await run_in_threadpool(_add, service, name, blob, principal.key_id)
+    room = await run_in_threadpool(_prepare, service, name, principal, shared)
+    blob = await receive_upload(request, service, "the archive", room=room)
+    data_set = await run_in_threadpool(_add, service, name, blob, principal, shared)
     service.changed()
     return data_set
 
@@ -48,29 +55,25 @@ def register_folder(
 ) -> DataSet:
     """Take images from a folder of the server, below one of the configured roots."""
     with service.database.write() as session:
-        data_set = data_sets.add_folder(
-            session, registration.name, registration.path, service.settings, principal.key_id
-        )
+        data_set = data_sets.add_folder(session, registration, service.settings, principal)
     service.changed()
     return data_set
 
 
 @router.get("")
 def list_data_sets(
-    service: Running, _: Reader, cursor: Cursor = None, limit: Limit = 50
+    service: Running, principal: Reader, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[DataSet]:
-    """Data sets, the newest first."""
+    """Your data sets and those that are shared, the newest first."""
     with service.database.read() as session:
-        return data_sets.list_data_sets(session, cursor, limit)
+        return data_sets.list_data_sets(session, principal, cursor, limit)
 
 
 @router.get("/{data_set}")
-def get_data_set(data_set: str, service: Running, _: Reader) -> DataSet:
+def get_data_set(data_set: str, service: Running, principal: Reader) -> DataSet:
     """One data set, by id or name, with its statistics and its unreadable files by name."""
     with service.database.read() as session:
-        return data_sets.data_set_as_contract(
-            data_sets.find_data_set(session, data_set, "data_set")
-        )
+        return data_sets.data_set_as_contract(data_sets.find_data_set(session, data_set, principal))
 
 
 @router.get(
@@ -78,21 +81,22 @@ def get_data_set(data_set: str, service: Running, _: Reader) -> DataSet:
     response_class=FileResponse,
     responses=download("application/zip", "The archive."),
 )
-def get_content(data_set: str, service: Running, _: ReaderOrWorker) -> FileResponse:
+def get_content(data_set: str, service: Running, principal: ReaderOrWorker) -> FileResponse:
     """The canonical archive: a zip without compression, entries `label/filename`."""
     with service.database.read() as session:
         row = data_sets.require_ready_data_set(
-            data_sets.find_data_set(session, data_set, "data_set")
+            data_sets.find_data_set(session, data_set, principal.at_work())
         )
     return blob_response(service.store, row.content_sha256, "application/zip", f"{row.name}.zip")
 
 
-def _require_free_name(service: Service, name: str) -> None:
+def _prepare(service: Service, name: str, principal: Principal, shared: bool) -> Room | None:
     """Before the upload, so that nobody sends gigabytes to be refused."""
     with service.database.read() as session:
-        data_sets.require_free_name(session, name)
+        data_sets.require_free_name(session, name, owner_of(principal, shared=shared))
+        return room_of(session, principal)
 
 
-def _add(service: Service, name: str, blob: Blob, owner: str | None) -> DataSet:
+def _add(service: Service, name: str, blob: Blob, principal: Principal, shared: bool) -> DataSet:
     with service.database.write() as session:
-        return data_sets.add_upload(session, name, blob, owner)
+        return data_sets.add_upload(session, name, blob, principal, shared=shared)

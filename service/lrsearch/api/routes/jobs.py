@@ -9,18 +9,18 @@ from fastapi.responses import FileResponse
 from sqlalchemy.exc import IntegrityError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from lrsearch import jobs, results, trials
+from lrsearch import jobs, keys, results, trials
 from lrsearch.api.routes.parameters import Cursor, Limit, blob_response, download
 from lrsearch.api.security import Reader, Submitter
 from lrsearch.api.service import Running, Service
 from lrsearch.contract.base import Name
 from lrsearch.contract.events import Event
-from lrsearch.contract.jobs import Job, JobRequest, JobState
+from lrsearch.contract.jobs import OPEN, Job, JobRequest, JobState
 from lrsearch.contract.pages import Page
 from lrsearch.contract.results import Result
 from lrsearch.contract.trials import Trial
 from lrsearch.events import events_after
-from lrsearch.keys import Principal
+from lrsearch.principals import Principal
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -69,7 +69,7 @@ def submit_job(
 @router.get("")
 def list_jobs(
     service: Running,
-    _: Reader,
+    principal: Reader,
     state: Annotated[JobState | None, Query(description="Where it stands.")] = None,
     data_set: Annotated[str | None, Query(max_length=100, description="Id or name.")] = None,
     source_model: Annotated[str | None, Query(max_length=100, description="Id or name.")] = None,
@@ -77,10 +77,11 @@ def list_jobs(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[Job]:
-    """Jobs, the newest first."""
+    """Your jobs, the newest first."""
     with service.database.read() as session:
         return jobs.list_jobs(
             session,
+            principal,
             cursor,
             limit,
             state=state,
@@ -91,35 +92,35 @@ def list_jobs(
 
 
 @router.get("/{job_id}")
-def get_job(job_id: str, service: Running, _: Reader) -> Job:
+def get_job(job_id: str, service: Running, principal: Reader) -> Job:
     """One job: how far it is, and why it waits if it does."""
     with service.database.read() as session:
-        return jobs.job_as_contract(session, jobs.find_job(session, job_id))
+        return jobs.job_as_contract(session, jobs.find_job(session, job_id, principal))
 
 
 @router.post("/{job_id}/cancel")
-def cancel_job(job_id: str, service: Running, _: Submitter) -> Job:
+def cancel_job(job_id: str, service: Running, principal: Submitter) -> Job:
     """End a job now; its running trials stop with their next heartbeat."""
     with service.database.write() as session:
-        job = jobs.cancel_job(session, job_id)
+        job = jobs.cancel_job(session, job_id, principal)
     service.changed()
     return job
 
 
 @router.get("/{job_id}/trials")
 def list_trials(
-    job_id: str, service: Running, _: Reader, cursor: TrialCursor = None, limit: Limit = 50
+    job_id: str, service: Running, principal: Reader, cursor: TrialCursor = None, limit: Limit = 50
 ) -> Page[Trial]:
     """The job's trials by number, with their learning curves."""
     with service.database.read() as session:
-        return trials.list_trials(session, jobs.find_job(session, job_id), cursor, limit)
+        return trials.list_trials(session, jobs.find_job(session, job_id, principal), cursor, limit)
 
 
 @router.get("/{job_id}/trials/{number}")
-def get_trial(job_id: str, number: TrialNumber, service: Running, _: Reader) -> Trial:
+def get_trial(job_id: str, number: TrialNumber, service: Running, principal: Reader) -> Trial:
     """One trial; number 0 is the baseline."""
     with service.database.read() as session:
-        return trials.get_trial(session, jobs.find_job(session, job_id), number)
+        return trials.get_trial(session, jobs.find_job(session, job_id, principal), number)
 
 
 @router.get(
@@ -135,21 +136,21 @@ def get_trial(job_id: str, number: TrialNumber, service: Running, _: Reader) -> 
 async def stream_events(
     job_id: str,
     service: Running,
-    _: Reader,
+    principal: Reader,
     last_event_id: Annotated[
         int, Header(ge=0, le=LARGEST_NUMBER, description="Resume behind this event.")
     ] = 0,
 ) -> EventSourceResponse:
     """What happens to the job, from its beginning or behind `Last-Event-ID`; ends with the job."""
-    await run_in_threadpool(_require_job, service, job_id)
-    return EventSourceResponse(_events(service, job_id, last_event_id))
+    await run_in_threadpool(_require_job, service, job_id, principal)
+    return EventSourceResponse(_events(service, job_id, principal, last_event_id))
 
 
 @router.get("/{job_id}/result")
-def get_result(job_id: str, service: Running, _: Reader) -> Result:
+def get_result(job_id: str, service: Running, principal: Reader) -> Result:
     """The best rates, the baseline, the gain, honest accuracy and what it took."""
     with service.database.read() as session:
-        return results.get_result(jobs.find_job(session, job_id))
+        return results.get_result(jobs.find_job(session, job_id, principal))
 
 
 @router.get(
@@ -157,10 +158,10 @@ def get_result(job_id: str, service: Running, _: Reader) -> Result:
     response_class=FileResponse,
     responses=download("application/octet-stream", "The safetensors file."),
 )
-def get_weights(job_id: str, service: Running, _: Reader) -> FileResponse:
+def get_weights(job_id: str, service: Running, principal: Reader) -> FileResponse:
     """The winner's weights, the very ones that were tested, as safetensors."""
     with service.database.read() as session:
-        result = results.get_result(jobs.find_job(session, job_id))
+        result = results.get_result(jobs.find_job(session, job_id, principal))
     return blob_response(
         service.store, result.weights_sha256, "application/octet-stream", f"{job_id}.safetensors"
     )
@@ -173,15 +174,17 @@ def _submit(
         return jobs.submit_job(session, request, principal, idempotency_key)
 
 
-def _require_job(service: Service, job_id: str) -> None:
+def _require_job(service: Service, job_id: str, principal: Principal) -> None:
     with service.database.read() as session:
-        jobs.find_job(session, job_id)
+        jobs.find_job(session, job_id, principal)
 
 
-async def _events(service: Service, job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
+async def _events(
+    service: Service, job_id: str, principal: Principal, after: int
+) -> AsyncIterator[ServerSentEvent]:
     while True:
         ring = service.bell.next_ring()
-        events, is_over = await run_in_threadpool(_events_after, service, job_id, after)
+        events, is_over = await run_in_threadpool(_events_after, service, job_id, principal, after)
         for event in events:
             yield ServerSentEvent(
                 id=str(event.id), event=event.body.type, data=event.model_dump_json()
@@ -195,8 +198,12 @@ async def _events(service: Service, job_id: str, after: int) -> AsyncIterator[Se
             await service.bell.wait(ring, EVENT_POLL_SECONDS)
 
 
-def _events_after(service: Service, job_id: str, after: int) -> tuple[list[Event], bool]:
-    """The events behind a number, and whether no others will come."""
+def _events_after(
+    service: Service, job_id: str, principal: Principal, after: int
+) -> tuple[list[Event], bool]:
+    """The events behind a number, and whether no others will come, or none may be shown."""
     with service.database.read() as session:
-        is_over = jobs.find_job(session, job_id).state not in jobs.OPEN
+        if not keys.is_good(session, principal):  # revoked since the stream began
+            return [], True
+        is_over = jobs.find_job(session, job_id, principal).state not in OPEN
         return events_after(session, job_id, after), is_over

@@ -96,7 +96,7 @@ async def upload_checkpoint(
     token: Token,
 ) -> UploadReply:
     """Upload where a trial has got to; it replaces the checkpoint before, for the next attempt."""
-    blob = await receive_upload(request, service, "the checkpoint", service.checkpoints)
+    blob = await receive_upload(request, service, "the checkpoint", store=service.checkpoints)
     if blob.sha256 != checkpoint.sha256:
         raise invalid_field("sha256", f"the body has the SHA-256 {blob.sha256}", checkpoint.sha256)
     await run_in_threadpool(_note_checkpoint, service, lease_id, token, work_id, checkpoint)

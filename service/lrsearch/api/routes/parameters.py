@@ -12,7 +12,8 @@ from lrsearch.store import BlobStore
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items on a page.")]
 Cursor = Annotated[Identifier | None, Query(description="`next_cursor` of the page before.")]
-NewName = Annotated[Name, Query(description="What to call it; unique.")]
+NewName = Annotated[Name, Query(description="What to call it; unique among the owner's.")]
+Shared = Annotated[bool, Query(description="Whether everybody may use it; for administrators.")]
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 

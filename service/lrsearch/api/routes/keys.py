@@ -1,0 +1,33 @@
+"""API keys, for administrators."""
+
+from fastapi import APIRouter, status
+
+from lrsearch import keys
+from lrsearch.api.routes.parameters import Cursor, Limit
+from lrsearch.api.security import Admin
+from lrsearch.api.service import Running
+from lrsearch.contract.keys import Key, KeyRequest, NewKey
+from lrsearch.contract.pages import Page
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"])
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+def create_key(request: KeyRequest, service: Running, principal: Admin) -> NewKey:
+    """Make a key; its secret is shown this once."""
+    with service.database.write() as session:
+        return keys.create_key(session, request)
+
+
+@router.get("")
+def list_keys(service: Running, _: Admin, cursor: Cursor = None, limit: Limit = 50) -> Page[Key]:
+    """All keys, the newest first, without their secrets."""
+    with service.database.read() as session:
+        return keys.list_keys(session, cursor, limit)
+
+
+@router.post("/{key}/revoke")
+def revoke_key(key: str, service: Running, principal: Admin) -> Key:
+    """End a key now, named by its id or the prefix of its secret."""
+    with service.database.write() as session:
+        return keys.revoke_key(session, key)
