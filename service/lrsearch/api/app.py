@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from lrsearch.api.dashboard import dashboard
 from lrsearch.api.gate import Gate
+from lrsearch.api.headers import SecurityHeaders
 from lrsearch.api.openapi import describe
 from lrsearch.api.problems import PROBLEM_RESPONSES, install_error_handlers
 from lrsearch.api.routes import (
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     if not chosen.keys_required:
         app.add_middleware(LoopbackGuard)
+    app.add_middleware(SecurityHeaders)
     nouns = (data_sets, source_models, jobs, recommendations, workers, leases, blobs, keys)
     for router in (health, *nouns):
         app.include_router(router.router)

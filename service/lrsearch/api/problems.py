@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Mount
 
+from lrsearch.api.headers import API_HEADERS
 from lrsearch.api.validation import field_errors
 from lrsearch.contract.problems import FieldProblem, Problem
 from lrsearch.errors import (
@@ -231,6 +232,7 @@ def _unexpected(_: Request, error: Exception) -> Response:
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal",
         "An unexpected error; the service's log has it.",
+        headers=API_HEADERS,  # this answer is sent outside all middleware
     )
 
 

@@ -40,5 +40,5 @@ def blob_response(
         path,
         media_type=media_type,
         filename=filename,
-        headers={"ETag": f'"{sha256}"', "X-Content-Type-Options": "nosniff"},
+        headers={"ETag": f'"{sha256}"'},
     )
