@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lrsearch import audit
 from lrsearch.api.gate import Gate
 from lrsearch.errors import UnauthenticatedError
 from lrsearch.search.ledger import Ledger
@@ -54,6 +55,11 @@ class _Guard:
         if self._settings.keys_required and not await run_sync(
             self._admitted, Headers(scope=scope)
         ):
+            address = scope["client"][0] if scope.get("client") else None
+            request = f"{scope['method']} {scope['path']}"
+            audit.record(
+                None, "be_refused", code="unauthenticated", request=request, address=address
+            )
             raise HTTPException(
                 HTTPStatus.UNAUTHORIZED,
                 "the dashboard wants an API key with scope 'admin' as the password",

@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lrsearch import audit
 from lrsearch.api.problems import problem_response
 from lrsearch.api.service import Running, Service
-from lrsearch.errors import ForbiddenError, TooLargeError, UnauthenticatedError
+from lrsearch.errors import ForbiddenError, LimitError, TooLargeError, UnauthenticatedError
 from lrsearch.principals import NOBODY, Principal
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: `lrsearch keys create`.")
@@ -19,6 +20,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def _admit(
+    request: Request,
     scopes: SecurityScopes,
     service: Running,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
@@ -26,14 +28,21 @@ def _admit(
     """Who asks; admits keys with any of the scopes."""
     if not service.settings.keys_required:
         return NOBODY
-    principal = _recognise(service, credentials)
-    service.gate.count(principal)
-    if not any(scope in principal.scopes for scope in (*scopes.scopes, "admin")):
-        raise ForbiddenError(
-            detail=f"The key's scopes are {', '.join(sorted(principal.scopes))}; "
-            f"this needs {' or '.join(scopes.scopes)}.",
-            remedy="Ask an administrator for a key with that scope.",
-        )
+    principal = None
+    try:
+        principal = _recognise(service, credentials)
+        service.gate.count(principal)
+        if not any(scope in principal.scopes for scope in (*scopes.scopes, "admin")):
+            raise ForbiddenError(
+                detail=f"The key's scopes are {', '.join(sorted(principal.scopes))}; "
+                f"this needs {' or '.join(scopes.scopes)}.",
+                remedy="Ask an administrator for a key with that scope.",
+            )
+    except (UnauthenticatedError, ForbiddenError, LimitError) as error:
+        address = request.client.host if request.client else None
+        asked = f"{request.method} {request.url.path}"
+        audit.record(principal, "be_refused", code=error.code, request=asked, address=address)
+        raise
     return principal
 
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from lrsearch import data_sets
+from lrsearch import audit, data_sets
 from lrsearch.api.routes.parameters import (
     Cursor,
     Limit,
@@ -45,6 +45,7 @@ async def upload_data_set(
     room = await run_in_threadpool(_prepare, service, name, principal, shared)
     blob = await receive_upload(request, service, "the archive", room=room)
     data_set = await run_in_threadpool(_add, service, name, blob, principal, shared)
+    audit.record(principal, "upload_data_set", data_set=data_set.id, name=name)
     service.changed()
     return data_set
 
@@ -56,6 +57,13 @@ def register_folder(
     """Take images from a folder of the server, below one of the configured roots."""
     with service.database.write() as session:
         data_set = data_sets.add_folder(session, registration, service.settings, principal)
+    audit.record(
+        principal,
+        "register_folder",
+        data_set=data_set.id,
+        name=data_set.name,
+        path=registration.path,
+    )
     service.changed()
     return data_set
 
@@ -87,6 +95,7 @@ def get_content(data_set: str, service: Running, principal: ReaderOrWorker) -> F
         row = data_sets.require_ready_data_set(
             data_sets.find_data_set(session, data_set, principal.at_work())
         )
+    audit.record(principal, "download_data_set", data_set=row.id)
     return blob_response(service.store, row.content_sha256, "application/zip", f"{row.name}.zip")
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from sqlalchemy.exc import IntegrityError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from lrsearch import jobs, keys, results, trials
+from lrsearch import audit, jobs, keys, results, trials
 from lrsearch.api.routes.parameters import Cursor, Limit, blob_response, download
 from lrsearch.api.security import Reader, Submitter
 from lrsearch.api.service import Running, Service
@@ -61,6 +61,8 @@ def submit_job(
         job, new = _submit(service, request, principal, idempotency_key)
     if not new:
         response.status_code = status.HTTP_200_OK
+    else:
+        audit.record(principal, "submit_job", job=job.id)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     service.changed()
     return job
@@ -103,6 +105,7 @@ def cancel_job(job_id: str, service: Running, principal: Submitter) -> Job:
     """End a job now; its running trials stop with their next heartbeat."""
     with service.database.write() as session:
         job = jobs.cancel_job(session, job_id, principal)
+    audit.record(principal, "cancel_job", job=job_id)
     service.changed()
     return job
 
@@ -162,6 +165,7 @@ def get_weights(job_id: str, service: Running, principal: Reader) -> FileRespons
     """The winner's weights, the very ones that were tested, as safetensors."""
     with service.database.read() as session:
         result = results.get_result(jobs.find_job(session, job_id, principal))
+    audit.record(principal, "download_weights", job=job_id)
     return blob_response(
         service.store, result.weights_sha256, "application/octet-stream", f"{job_id}.safetensors"
     )

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, status
 
-from lrsearch import keys
+from lrsearch import audit, keys
 from lrsearch.api.routes.parameters import Cursor, Limit
 from lrsearch.api.security import Admin
 from lrsearch.api.service import Running
@@ -16,7 +16,15 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"])
 def create_key(request: KeyRequest, service: Running, principal: Admin) -> NewKey:
     """Make a key; its secret is shown this once."""
     with service.database.write() as session:
-        return keys.create_key(session, request)
+        made = keys.create_key(session, request)
+    audit.record(
+        principal,
+        "create_key",
+        created=made.key.id,
+        for_owner=made.key.owner,
+        scopes=" ".join(made.key.scopes),
+    )
+    return made
 
 
 @router.get("")
@@ -30,4 +38,6 @@ def list_keys(service: Running, _: Admin, cursor: Cursor = None, limit: Limit = 
 def revoke_key(key: str, service: Running, principal: Admin) -> Key:
     """End a key now, named by its id or the prefix of its secret."""
     with service.database.write() as session:
-        return keys.revoke_key(session, key)
+        revoked = keys.revoke_key(session, key)
+    audit.record(principal, "revoke_key", revoked=revoked.id)
+    return revoked

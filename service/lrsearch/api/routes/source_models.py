@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from lrsearch import source_models
+from lrsearch import audit, source_models
 from lrsearch.api.routes.parameters import (
     Cursor,
     Limit,
@@ -46,6 +46,7 @@ async def register_source_model(
     room = await run_in_threadpool(_prepare, service, name, principal, shared)
     blob = await receive_upload(request, service, "the safetensors file", room=room)
     source_model = await run_in_threadpool(_register, service, name, blob, principal, shared)
+    audit.record(principal, "register_source_model", source_model=source_model.id, name=name)
     service.changed()
     return source_model
 
@@ -77,6 +78,7 @@ def get_weights(source_model: str, service: Running, principal: ReaderOrWorker) 
     """The safetensors file."""
     with service.database.read() as session:
         row = source_models.find_source_model(session, source_model, principal.at_work())
+    audit.record(principal, "download_source_model", source_model=row.id)
     return blob_response(
         service.store, row.weights_sha256, "application/octet-stream", f"{row.name}.safetensors"
     )

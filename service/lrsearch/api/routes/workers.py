@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, status
 
-from lrsearch import workers
+from lrsearch import audit, workers
 from lrsearch.api.routes.parameters import Cursor, Limit
 from lrsearch.api.security import Reader, WorkerKey
 from lrsearch.api.service import Running
@@ -13,10 +13,14 @@ router = APIRouter(prefix="/v1/workers", tags=["workers"])
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
-def register_worker(registration: WorkerRegistration, service: Running, _: WorkerKey) -> Worker:
+def register_worker(
+    registration: WorkerRegistration, service: Running, principal: WorkerKey
+) -> Worker:
     """Say that a worker starts; its id goes with every claim."""
     with service.database.write() as session:
-        return workers.register_worker(session, registration)
+        worker = workers.register_worker(session, registration)
+    audit.record(principal, "register_worker", worker=worker.id, name=worker.name)
+    return worker
 
 
 @router.get("")
