@@ -62,11 +62,17 @@ compose up --detach --wait --quiet-pull 2>"$scratch/up" || { cat "$scratch/up"; 
 url=http://$(compose port service 8000)
 say "All are healthy; the service is at $url"
 
+code=$(curl --silent --output "$scratch/refusal" --write-out '%{http_code}' "$url/v1/jobs")
+[ "$code" = 401 ] || { say "Without a key the service answered $code"; exit 1; }
 key=$(compose exec -T service lrsearch keys create smoke --scope read --scope submit 2>"$scratch/key")
 api "/v1/datasets?name=silhouettes" --request POST \
     --upload-file service/lrsearch/samples/silhouettes.zip >"$scratch/data-set"
 await /v1/datasets/silhouettes 'it["state"] == "ready"'
-say "The data set is ready"
+other=$(compose exec -T service lrsearch keys create other 2>"$scratch/key")
+code=$(curl --silent --output "$scratch/refusal" --write-out '%{http_code}' \
+    --header "Authorization: Bearer $other" "$url/v1/datasets/silhouettes")
+[ "$code" = 404 ] || { say "Another owner's data set was answered with $code"; exit 1; }
+say "The data set is ready, for its owner alone"
 await /v1/workers 'len(it["items"]) > 0'
 say "The worker has registered"
 
