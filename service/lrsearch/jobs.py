@@ -1,9 +1,9 @@
 """Jobs: submitted, listed, shown, cancelled. How they run: `claims`, `leases`, `advance`."""
 
-from datetime import timedelta
+from collections.abc import Sequence
 from hashlib import sha256
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -29,7 +29,6 @@ from lrsearch.db.tables import (
     LeaseRow,
     SourceModelRow,
     TrialRow,
-    WorkerRow,
     WorkRow,
 )
 from lrsearch.errors import ConflictError, NotFoundError, invalid_field
@@ -43,9 +42,7 @@ from lrsearch.search.baseline import BASELINE, baseline_point
 from lrsearch.search.proposals import require_strategy
 from lrsearch.source_models import find_source_model, require_ready_source_model
 from lrsearch.trials import UNFINISHED, add_trial, count_epochs, forget_checkpoint, tell_ledger
-
-WORKER_PRESENT_SECONDS = 90.0
-"""A worker that was seen so long ago is taken to be there."""
+from lrsearch.waiting import Reason, reasons_of_jobs
 
 
 def submit_job(
@@ -150,7 +147,7 @@ def list_jobs(
         source = find_source_model(session, source_model, principal)
         query = query.where(JobRow.source_model_id == source.id)
     rows, next_cursor = newest_first(session, query, JobRow.id, cursor, limit)
-    return Page(items=[job_as_contract(session, row) for row in rows], next_cursor=next_cursor)
+    return Page(items=jobs_as_contract(session, rows), next_cursor=next_cursor)
 
 
 def cancel_job(session: Session, job_id: str, principal: Principal) -> Job:
@@ -237,32 +234,13 @@ def request_of(job: JobRow) -> ResolvedRequest:
 
 def job_as_contract(session: Session, row: JobRow) -> Job:
     """The row as it is shown."""
-    best = (
-        Best(
-            trial=row.best_trial,
-            val_top1=row.best_val_top1,
-            expected_top1=row.best_expected_top1,
-        )
-        if row.best_trial is not None and row.best_val_top1 is not None
-        else None
-    )
-    return Job(
-        id=row.id,
-        name=row.name,
-        state=row.state,
-        reason=row.reason or _why_waiting(session, row),
-        request=request_of(row),
-        data_set_id=row.data_set_id,
-        source_model_id=row.source_model_id,
-        trials_planned=row.trials_planned,
-        trials_finished=row.trials_finished,
-        spent=Spent(trials=row.trials_begun, epochs=row.epochs_spent, seconds=row.seconds_spent),
-        best=best,
-        probe=probe_of(row),
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-    )
+    return jobs_as_contract(session, [row])[0]
+
+
+def jobs_as_contract(session: Session, rows: Sequence[JobRow]) -> list[Job]:
+    """Rows as they are shown, with why those that are not over are where they are."""
+    reasons = reasons_of_jobs(session, rows)
+    return [_as_contract(row, reasons.get(row.id)) for row in rows]
 
 
 def _replayed(
@@ -324,21 +302,34 @@ def _planned(request: ResolvedRequest) -> int | None:
     return 1 + min(bounds) if bounds else None
 
 
-def _why_waiting(session: Session, row: JobRow) -> str | None:
-    if row.state not in OPEN or not session.scalar(
-        select(exists().where(WorkRow.job_id == row.id, WorkRow.state == "waiting"))
-    ):
-        return None
-    since = database_now(session) - timedelta(seconds=WORKER_PRESENT_SECONDS)
-    kinds = {
-        worker.device["kind"]
-        for worker in session.scalars(select(WorkerRow).where(WorkerRow.seen_at >= since))
-    }
-    if not kinds:
-        return "no worker is there; start one: lrsearch-worker run"
-    if row.device is not None and row.device not in kinds:
-        return f"no worker with device {row.device} is there; there are: {', '.join(sorted(kinds))}"
-    return "waiting for a free worker"
+def _as_contract(row: JobRow, unfinished: Reason | None) -> Job:
+    best = (
+        Best(
+            trial=row.best_trial,
+            val_top1=row.best_val_top1,
+            expected_top1=row.best_expected_top1,
+        )
+        if row.best_trial is not None and row.best_val_top1 is not None
+        else None
+    )
+    return Job(
+        id=row.id,
+        name=row.name,
+        state=row.state,
+        reason=unfinished.sentence if unfinished else row.reason,
+        reason_code=unfinished.code if unfinished else None,
+        request=request_of(row),
+        data_set_id=row.data_set_id,
+        source_model_id=row.source_model_id,
+        trials_planned=row.trials_planned,
+        trials_finished=row.trials_finished,
+        spent=Spent(trials=row.trials_begun, epochs=row.epochs_spent, seconds=row.seconds_spent),
+        best=best,
+        probe=probe_of(row),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
 
 
 def source_model_of(session: Session, job: JobRow) -> SourceModelRow:

@@ -7,10 +7,11 @@ from sqlalchemy.orm import Session
 
 from lrsearch.contract.pages import Page
 from lrsearch.contract.rates import StageRates
-from lrsearch.contract.trials import FINISHED, EpochMetrics, Trial
+from lrsearch.contract.trials import EpochMetrics, Trial
 from lrsearch.db.tables import EpochRow, JobRow, OutboxRow, TrialRow, WorkRow
 from lrsearch.errors import NotFoundError
 from lrsearch.ids import new_id
+from lrsearch.waiting import reasons_of_trials
 
 UNFINISHED = ("waiting", "running")
 
@@ -154,6 +155,7 @@ def trials_as_contract(session: Session, rows: list[TrialRow]) -> list[Trial]:
         w.id: w
         for w in session.scalars(select(WorkRow).where(WorkRow.id.in_([r.id for r in rows])))
     }
+    reasons = reasons_of_trials(session, rows, work)
     return [
         Trial(
             id=row.id,
@@ -164,7 +166,8 @@ def trials_as_contract(session: Session, rows: list[TrialRow]) -> list[Trial]:
             point=row.point,
             rates=StageRates.model_validate(row.rates),
             state=row.state,
-            reason=row.reason if row.state in FINISHED else work[row.id].reason,
+            reason=reasons[row.id].sentence if row.id in reasons else row.reason,
+            reason_code=reasons[row.id].code if row.id in reasons else None,
             attempts=work[row.id].attempts,
             worker=row.worker,
             **(row.expected or {}),

@@ -101,7 +101,7 @@ def test_a_claim_shows_that_the_worker_is_there(rig: Rig) -> None:
     assert "no worker is there" in str(rig.job(job).reason)
     rig.submit(priority=1)
     rig.claim()
-    assert rig.job(job).reason == "waiting for a free worker"
+    assert rig.job(job).reason == "the only worker is busy"
 
 
 def test_an_unknown_worker_must_register(rig: Rig) -> None:

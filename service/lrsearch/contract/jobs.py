@@ -16,6 +16,7 @@ from lrsearch.contract.protocols import (
     grid_size,
     is_finite,
 )
+from lrsearch.contract.reasons import ReasonCode
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.workers import DeviceKind
 
@@ -177,7 +178,10 @@ class Job(Contract):
     id: Identifier
     name: Name | None
     state: JobState
-    reason: str | None = Field(description="Why it waits or failed, in a sentence.")
+    reason: str | None = Field(description="What it waits for, or why it failed, in a sentence.")
+    reason_code: ReasonCode | None = Field(
+        default=None, description="The same for programs; null exactly once the job is over."
+    )
     request: ResolvedRequest
     data_set_id: Identifier
     source_model_id: Identifier

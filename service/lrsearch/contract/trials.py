@@ -8,6 +8,7 @@ from pydantic import Field
 from lrsearch.contract.base import Accuracy, Contract, Identifier, Seconds
 from lrsearch.contract.protocols import Point
 from lrsearch.contract.rates import StageRates
+from lrsearch.contract.reasons import ReasonCode
 
 TrialState = Literal[
     "waiting",  # for a worker, for the first time or again after a lost lease
@@ -54,7 +55,12 @@ class Trial(Contract):
     )
     rates: StageRates
     state: TrialState
-    reason: str | None = Field(description="Why it waits, was pruned, diverged or failed.")
+    reason: str | None = Field(
+        description="What it waits for, where it runs, or why it was pruned, diverged or failed."
+    )
+    reason_code: ReasonCode | None = Field(
+        default=None, description="The same for programs; null exactly once the trial is over."
+    )
     attempts: int = Field(ge=0, description="Leases that it has had.")
     worker: str | None = Field(description="Name of the worker that has or had it last.")
     expected_top1: Accuracy | None = Field(
