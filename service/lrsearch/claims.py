@@ -6,10 +6,11 @@ transaction of its own: one that waited for a second lock could wait for another
 """
 
 import secrets
+from collections import Counter
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from lrsearch.advance import advance, allowance_of, propose_trials, reserve_seconds
@@ -50,8 +51,8 @@ from lrsearch.workers import find_worker
 def claim_lease(database: Database, claim: Claim, settings: Settings) -> Lease | None:
     """A lease on the first work that there is for this worker, or None.
 
-    Checks of source models come first, then jobs by priority and age; all trials of a lease are of
-    one job.
+    Checks of source models come first, then jobs by priority, fair share and age; all trials of a
+    lease are of one job.
 
     Raises:
         NotFoundError: the worker is not registered, code `worker_unknown`.
@@ -87,18 +88,40 @@ def _model_to_check(session: Session) -> WorkRow | None:
 
 
 def _open_jobs(session: Session, worker: WorkerRow) -> list[str]:
-    """Jobs that may have something for this worker, the most urgent first."""
+    """Jobs that may have something for this worker, in the order in which they are asked.
+
+    The most urgent come first; among equals those of the principal for whom the least work runs,
+    so that nobody's many jobs hold up another's; and then the oldest.
+    """
     waits = exists().where(WorkRow.job_id == JobRow.id, WorkRow.state == "waiting")
     proposes = and_(JobRow.exhausted.is_(False), JobRow.state.in_(("waiting", "running")))
-    return list(
-        session.scalars(
-            select(JobRow.id)
-            .where(
-                JobRow.state.in_(OPEN),
-                or_(JobRow.device.is_(None), JobRow.device == worker.device["kind"]),
-                or_(waits, proposes),
-            )
-            .order_by(JobRow.priority.desc(), JobRow.id)
+    jobs = session.execute(
+        select(JobRow.id, JobRow.priority, JobRow.owner)
+        .where(
+            JobRow.state.in_(OPEN),
+            JobRow.paused.is_(False),
+            or_(JobRow.device.is_(None), JobRow.device == worker.device["kind"]),
+            or_(waits, proposes),
+        )
+        .order_by(JobRow.id)
+    ).all()
+    owners = {owner for _, _, owner in jobs}
+    running = _running_work(session) if len(owners) > 1 else Counter[str]()
+    # Ids sort by age, and sorting keeps that order among equals.
+    return [job_id for job_id, *_ in sorted(jobs, key=lambda job: (-job[1], running[job[2]]))]
+
+
+def _running_work(session: Session) -> Counter[str]:
+    """How much work runs now for each principal that has jobs."""
+    return Counter(
+        dict(
+            session.execute(
+                select(JobRow.owner, func.count())
+                .join(LeaseRow, LeaseRow.job_id == JobRow.id)
+                .join(WorkRow, WorkRow.lease_id == LeaseRow.id)
+                .where(LeaseRow.state == "active", WorkRow.state == "leased")
+                .group_by(JobRow.owner)
+            ).all()
         )
     )
 
@@ -108,7 +131,7 @@ def _take(session: Session, job: JobRow, worker: WorkerRow, max_trials: int) -> 
 
     A probe counts as no trial, so that it goes out with the baseline.
     """
-    if job.state not in OPEN or job.device not in (None, worker.device["kind"]):
+    if job.state not in OPEN or job.paused or job.device not in (None, worker.device["kind"]):
         return []
     waiting = _waiting(session, job, max_trials)
     if waiting:

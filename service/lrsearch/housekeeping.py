@@ -13,6 +13,7 @@ from sqlalchemy import select, union
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from lrsearch.checkpoints import checkpoint_store
+from lrsearch.control import purge_deleted
 from lrsearch.data_sets import validate_next
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import DataSetRow, SourceModelRow, TrialRow, WorkRow
@@ -91,6 +92,7 @@ class Housekeeping:
             retry_set_aside(self._database)
             collect_garbage(self._database, self._store, self._settings)
             collect_checkpoints(self._database, self._checkpoints, self._settings)
+        purge_deleted(self._database, self._ledger)
         drain_outbox(self._database, self._ledger)
 
     def _hear_workers_out(self) -> None:

@@ -83,7 +83,8 @@ def submit_job(
         source_model_id=source_model.id,
         test_images=sum(sizes.test for sizes in splits),
         validation_images=sum(sizes.validation for sizes in splits),
-        trials_planned=_planned(resolved),
+        trials_planned=planned_trials(resolved),
+        paused=False,
         exhausted=False,
         trials_begun=0,
         trials_finished=0,
@@ -109,7 +110,7 @@ def submit_job(
 def find_job(session: Session, job_id: str, principal: Principal) -> JobRow:
     """The row of a job that the principal may see; raises `NotFoundError`."""
     row = session.scalar(select(JobRow).where(JobRow.id == job_id, owned(JobRow.owner, principal)))
-    if row is None:
+    if row is None or row.deleted_at is not None:
         raise NotFoundError(detail=f"There is no job {job_id}.", remedy="See GET /v1/jobs.")
     return row
 
@@ -136,7 +137,7 @@ def list_jobs(
     name: str | None = None,
 ) -> Page[Job]:
     """Jobs that the principal may see, the newest first."""
-    query = select(JobRow).where(owned(JobRow.owner, principal))
+    query = select(JobRow).where(owned(JobRow.owner, principal), JobRow.deleted_at.is_(None))
     if state is not None:
         query = query.where(JobRow.state == state)
     if name is not None:
@@ -157,23 +158,39 @@ def cancel_job(session: Session, job_id: str, principal: Principal) -> Job:
         NotFoundError: there is no such job.
         ConflictError: it is over already, code `job_finished`.
     """
+    job = lock_open_job(session, job_id, principal, "cancelled")
+    cancel_open_job(session, job)
+    return job_as_contract(session, job)
+
+
+def lock_open_job(session: Session, job_id: str, principal: Principal, purpose: str) -> JobRow:
+    """The locked row of a job that is not over and is to be `purpose` (a participle).
+
+    Raises:
+        NotFoundError: there is no such job.
+        ConflictError: it is over already, code `job_finished`.
+    """
     find_job(session, job_id, principal)
     job = lock_job(session, job_id)
     assert job is not None
     if job.state not in OPEN:
         raise ConflictError(
             detail=f"Job {job_id} is {job.state} already.",
-            remedy="A finished job cannot be cancelled; its result stays.",
+            remedy=f"A finished job cannot be {purpose}; its result stays.",
             code="job_finished",
         )
+    return job
+
+
+def cancel_open_job(session: Session, job: JobRow) -> None:
+    """End a locked job that is not over."""
     session.execute(
         update(LeaseRow)
-        .where(LeaseRow.job_id == job_id, LeaseRow.state == "active")
+        .where(LeaseRow.job_id == job.id, LeaseRow.state == "active")
         .values(state="cancelled")
     )
     cancel_trials(session, job, "the job was cancelled")
     end_job(session, job, "cancelled", "cancelled by the user")
-    return job_as_contract(session, job)
 
 
 def cancel_trials(session: Session, job: JobRow, reason: str, *, running: bool = True) -> None:
@@ -183,21 +200,25 @@ def cancel_trials(session: Session, job: JobRow, reason: str, *, running: bool =
         query = query.where(TrialRow.state.in_(UNFINISHED))
     else:
         query = query.where(TrialRow.state == "waiting", TrialRow.baseline.is_(False))
-    now = database_now(session)
-    for trial in session.scalars(query):
-        settle_reservation(session, job, trial, count_epochs(session, trial))
-        forget_checkpoint(trial)
-        trial.state, trial.reason, trial.finished_at = "cancelled", reason, now
-        job.trials_finished += 1
-        session.execute(update(WorkRow).where(WorkRow.id == trial.id).values(state="done"))
-        append_event(
-            session,
-            job,
-            TrialFinished(
-                trial=trial.number, state="cancelled", reason=reason, val_top1=None, best=False
-            ),
-        )
-        tell_ledger(session, job, trial)
+    for trial in session.scalars(query).all():
+        cancel_trial(session, job, trial, reason)
+
+
+def cancel_trial(session: Session, job: JobRow, trial: TrialRow, reason: str) -> None:
+    """Cancel an unfinished trial of a locked job; what a worker sends for it is refused."""
+    settle_reservation(session, job, trial, count_epochs(session, trial))
+    forget_checkpoint(trial)
+    trial.state, trial.reason, trial.finished_at = "cancelled", reason, database_now(session)
+    job.trials_finished += 1
+    session.execute(update(WorkRow).where(WorkRow.id == trial.id).values(state="done"))
+    append_event(
+        session,
+        job,
+        TrialFinished(
+            trial=trial.number, state="cancelled", reason=reason, val_top1=None, best=False
+        ),
+    )
+    tell_ledger(session, job, trial)
 
 
 def settle_reservation(session: Session, job: JobRow, trial: TrialRow, epochs_run: int) -> None:
@@ -211,7 +232,7 @@ def settle_reservation(session: Session, job: JobRow, trial: TrialRow, epochs_ru
 
 def end_job(session: Session, job: JobRow, state: JobState, reason: str | None) -> None:
     """The job is over. A probe that is still being made is not waited for."""
-    job.state, job.reason, job.exhausted = state, reason, True
+    job.state, job.reason, job.exhausted, job.paused = state, reason, True, False
     job.finished_at = database_now(session)
     unfinished = (WorkRow.job_id == job.id, WorkRow.state != "done")
     session.execute(
@@ -289,7 +310,7 @@ def _splits(request: JobRequest, data_set: DataSetRow) -> list[SplitSizes]:
     return list(sizes.values())
 
 
-def _planned(request: ResolvedRequest) -> int | None:
+def planned_trials(request: ResolvedRequest) -> int | None:
     """Trials with the baseline, where grid and budget tell."""
     bounds = []
     if is_finite(request.protocol):
@@ -318,6 +339,7 @@ def _as_contract(row: JobRow, unfinished: Reason | None) -> Job:
         state=row.state,
         reason=unfinished.sentence if unfinished else row.reason,
         reason_code=unfinished.code if unfinished else None,
+        paused=row.paused,
         request=request_of(row),
         data_set_id=row.data_set_id,
         source_model_id=row.source_model_id,

@@ -23,6 +23,7 @@ from lrsearch.contract.leases import (
 )
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import EpochMetrics
+from lrsearch.cuts import cuts_of
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import JobRow, LeaseRow, SourceModelRow, TrialRow, WorkerRow, WorkRow
 from lrsearch.errors import ConflictError, invalid_field, lease_lost
@@ -30,6 +31,7 @@ from lrsearch.events import append_event
 from lrsearch.fence import fenced, locked, running_trial, work_of, works_of
 from lrsearch.jobs import cancel_trials, end_job, request_of, settle_reservation
 from lrsearch.probes import finish_probe, give_up_probe
+from lrsearch.search.budget import Cut
 from lrsearch.search.elimination import doomed
 from lrsearch.search.pruning import should_prune
 from lrsearch.search.winner import Contestant, Decision, decide
@@ -68,8 +70,9 @@ def heartbeat(
     if job is None:
         return HeartbeatReply(directives=directives, val_top1_to_beat=None)
     _record(session, job, beat, directives)
+    cuts = cuts_of(session, job)
     for work_id in directives:
-        directives[work_id] = _directive(session, job, work_id)
+        directives[work_id] = "pause" if job.paused else _directive(session, job, work_id, cuts)
     recommends = request_of(job).strategy == "recommend"  # where the winner is not the highest
     return HeartbeatReply(
         directives=directives, val_top1_to_beat=None if recommends else job.best_val_top1
@@ -143,11 +146,13 @@ def release_lease(session: Session, lease_id: str, token: str) -> None:
     """Hand back what is not reported; the attempt is not counted."""
     lease, job = fenced(session, lease_id, token)
     lease.state = "released"
+    paused = job is not None and job.paused
+    reason = "the job was paused" if paused else "the worker was stopped and handed it back"
     for work in works_of(session, lease):
         if work.state == "leased":
             work.attempts -= 1
-            _put_back(session, job, work, "the worker was stopped and handed it back")
-    _go_on(session, job)
+            _put_back(session, job, work, reason)
+    go_on(session, job)
 
 
 def expire_leases(session: Session, settings: Settings) -> int:
@@ -176,7 +181,7 @@ def _expire(session: Session, lease_id: str, settings: Settings) -> bool:
         else:
             work.state = "done"
             _give_up(session, job, work, f"lost {work.attempts} times; the last time {lost}")
-    _go_on(session, job)
+    go_on(session, job)
     return True
 
 
@@ -207,9 +212,13 @@ def _tell_epochs(session: Session, job: JobRow, trial: TrialRow, curve: list[Epo
         )
 
 
-def _directive(session: Session, job: JobRow, work_id: str) -> Directive:
+def _directive(session: Session, job: JobRow, work_id: str, cuts: dict[int, Cut]) -> Directive:
     trial = session.get(TrialRow, work_id)
-    if trial is None or trial.baseline or trial.replicate:
+    if trial is None or trial.baseline:
+        return "continue"
+    if trial.number in cuts:
+        return cuts[trial.number].directive
+    if trial.replicate:
         return "continue"
     if _target_reached(job) is not None:
         return "cancel"
@@ -222,7 +231,7 @@ def _target_reached(job: JobRow) -> float | None:
     return target if target is not None and (job.best_val_top1 or 0.0) >= target else None
 
 
-def _go_on(session: Session, job: JobRow | None) -> None:
+def go_on(session: Session, job: JobRow | None) -> None:
     """What follows when trials have ended or wait again."""
     if job is None:
         return
@@ -260,12 +269,15 @@ def _finish_trial(session: Session, job: JobRow, work: WorkRow, report: TrialRep
     trial = session.get_one(TrialRow, work.id)
     recipe = request_of(job).recipe
     _check_curve(report, recipe.epochs)
+    cut = cuts_of(session, job).get(trial.number)
     forget_epochs(session, trial, after=len(report.curve))
     _tell_epochs(session, job, trial, report.curve)  # it may overtake the last heartbeat
     settle_reservation(session, job, trial, len(report.curve))
     forget_checkpoint(trial)
     trial.state, trial.reason = report.outcome, report.reason
-    if report.outcome == "pruned" and not report.reason:
+    if report.outcome in ("pruned", "cancelled") and cut is not None:
+        trial.reason = cut.reason
+    elif report.outcome == "pruned" and not report.reason:
         trial.reason = _pruning_reason(session, job, trial)
     trial.seconds, trial.finished_at = report.seconds, database_now(session)
     job.seconds_spent += report.seconds
@@ -284,7 +296,7 @@ def _finish_trial(session: Session, job: JobRow, work: WorkRow, report: TrialRep
         ),
     )
     tell_ledger(session, job, trial)
-    _go_on(session, job)
+    go_on(session, job)
 
 
 def _check_curve(report: TrialReport, epochs: int) -> None:

@@ -25,7 +25,10 @@ def drain_outbox(database: Database, ledger: Ledger) -> int:
     """Tell the ledger all that waits; returns how many entries that were."""
     with database.read() as session:
         jobs = session.scalars(
-            select(OutboxRow.job_id).where(OutboxRow.attempts < MAX_ATTEMPTS).distinct()
+            select(OutboxRow.job_id)
+            .join(JobRow, JobRow.id == OutboxRow.job_id)
+            .where(OutboxRow.attempts < MAX_ATTEMPTS, JobRow.deleted_at.is_(None))
+            .distinct()
         ).all()
     return sum(_drain_job(database, ledger, job_id) for job_id in jobs)
 

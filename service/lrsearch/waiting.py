@@ -38,7 +38,8 @@ def reasons_of_jobs(session: Session, jobs: Iterable[JobRow]) -> dict[str, Reaso
     pieces, longest = _pieces(session, unfinished), _longest_seconds(session, unfinished)
     fleet = fleet_of(session)
     return {
-        job.id: _running(job, pieces[job.id], longest.get(job.id))
+        job.id: _paused(job, pieces[job.id])
+        or _running(job, pieces[job.id], longest.get(job.id))
         or _waiting(job, pieces[job.id], fleet)
         for job in unfinished
     }
@@ -55,7 +56,7 @@ def reasons_of_trials(
         works: Their pieces of work, by id.
     """
     reasons = {
-        trial.id: _running_trial(trial, works[trial.id])
+        trial.id: _running_trial(session.get_one(JobRow, trial.job_id), trial, works[trial.id])
         for trial in trials
         if trial.state == "running"
     }
@@ -139,10 +140,17 @@ def _longest_seconds(session: Session, jobs: list[JobRow]) -> dict[str, float]:
                 TrialRow.baseline.is_(False),
             )
             .group_by(TrialRow.job_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
+
+
+def _paused(job: JobRow, pieces: list[_Piece]) -> Reason | None:
+    if not job.paused:
+        return None
+    running = [piece for piece in pieces if piece.state == "leased"]
+    if running:
+        return Reason("paused", f"paused; {_doing(running)} until the next heartbeat")
+    return Reason("paused", f"paused; it goes on with: lrsearch resume {job.name or job.id}")
 
 
 def _running(job: JobRow, pieces: list[_Piece], longest_seconds: float | None) -> Reason | None:
@@ -191,6 +199,8 @@ def _waiting(job: JobRow, pieces: list[_Piece], fleet: Fleet) -> Reason:
 
 
 def _nobody_takes_it(job: JobRow, fleet: Fleet) -> Reason:
+    if job.paused:
+        return Reason("paused", "the job is paused")
     if not fleet.present:
         return Reason("no_worker", "no worker is there; start one: lrsearch-worker run")
     if job.device is not None and not fleet.present[job.device]:
@@ -209,13 +219,16 @@ def _nobody_takes_it(job: JobRow, fleet: Fleet) -> Reason:
 
 def _put_back(why: str | None, obstacle: Reason) -> Reason:
     """What ran before waits for its retry, and for whatever else is in its way."""
-    if why is None:
+    if why is None or obstacle.code == "paused":
         return obstacle
     if obstacle.code in ("workers_busy", "worker_free"):
         return Reason("retry", why)
     return Reason(obstacle.code, f"{obstacle.sentence}; {why}")
 
 
-def _running_trial(trial: TrialRow, work: WorkRow) -> Reason:
+def _running_trial(job: JobRow, trial: TrialRow, work: WorkRow) -> Reason:
+    if job.paused:
+        stops = f"the job is paused; it runs on {trial.worker} until the next heartbeat"
+        return Reason("paused", stops)
     again = f", attempt {work.attempts}" if work.attempts > 1 else ""
     return Reason("running", f"it runs on {trial.worker}{again}")

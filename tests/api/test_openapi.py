@@ -27,6 +27,8 @@ ROUTES = {
     "POST /v1/jobs",
     "GET /v1/jobs",
     "GET /v1/jobs/{job_id}",
+    "PATCH /v1/jobs/{job_id}",
+    "DELETE /v1/jobs/{job_id}",
     "POST /v1/jobs/{job_id}/cancel",
     "GET /v1/jobs/{job_id}/trials",
     "GET /v1/jobs/{job_id}/trials/{number}",

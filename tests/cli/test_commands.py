@@ -179,3 +179,32 @@ def test_a_service_that_is_not_there_is_named_with_the_remedy(run: Run) -> None:
     assert done.exit_code == 1
     assert "http://127.0.0.1:9 cannot be reached" in done.stderr
     assert "lrsearch up" in done.stderr
+
+
+def test_a_job_is_paused_resumed_and_changed(run: Run, client: Client, data_set: str) -> None:
+    run("submit", data_set, "--source", "random", "--name", "held", "--trials", 5)
+
+    assert "is paused" in run("pause", "held").output
+    assert "paused; it goes on with: lrsearch resume held" in run("show", "held").output
+    assert "goes on" in run("resume", "held").output
+    changed = run("change", "held", "--priority", 7, "--trials", 2)
+    assert "has priority 7, budget: 2 trials." in changed.output
+    job = next(client.jobs(name="held"))
+    assert (job.paused, job.request.priority, job.request.budget.trials) == (False, 7, 2)
+    run("cancel", "held")
+
+
+def test_nothing_to_change_is_a_mistake(run: Run) -> None:
+    done = run("change", "last")
+
+    assert done.exit_code == 2
+    assert "--priority" in done.stderr
+
+
+def test_a_job_is_deleted_when_that_is_confirmed(run: Run, client: Client, data_set: str) -> None:
+    run("submit", data_set, "--source", "random", "--name", "doomed")
+
+    assert run("delete", "doomed").exit_code == 1  # nobody is there to say yes
+    assert next(client.jobs(name="doomed"), None) is not None
+    assert "is deleted" in run("delete", "doomed", "--yes").output
+    assert next(client.jobs(name="doomed"), None) is None

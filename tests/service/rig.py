@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from lrsearch import events, jobs, leases, source_models, trials, workers
+from lrsearch import control, events, jobs, leases, source_models, trials, workers
 from lrsearch.checkpoints import note_checkpoint
 from lrsearch.claims import claim_lease
 from lrsearch.contract.datasets import DataSetStatistics, LabelCount, Spread
 from lrsearch.contract.events import Event
-from lrsearch.contract.jobs import Job, JobRequest
+from lrsearch.contract.jobs import Job, JobChange, JobRequest
 from lrsearch.contract.leases import (
     Checkpoint,
     Claim,
@@ -128,6 +128,14 @@ class Rig:
     def cancel(self, job_id: str) -> Job:
         with self.database.write() as session:
             return jobs.cancel_job(session, job_id, NOBODY)
+
+    def change(self, job: Job, **change: Any) -> Job:
+        with self.database.write() as session:
+            return control.change_job(session, job.id, NOBODY, JobChange(**change))
+
+    def delete(self, job: Job) -> None:
+        with self.database.write() as session:
+            control.delete_job(session, job.id, NOBODY)
 
     def register_source_model(self, name: str) -> SourceModel:
         """A source model that a worker must check."""

@@ -14,6 +14,7 @@ from lrsearch.contract.protocols import Graduated, LastLayer, LogRange
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.workers import DeviceKind
 from lrsearch.errors import NotFoundError
+from lrsearch.principals import Principal
 from tests.service.rig import Rig, final_report_of
 
 THREADS = 8
@@ -87,6 +88,30 @@ def test_higher_priority_goes_first_then_age(rig: Rig) -> None:
     assert _job(rig.claim()) == young.id
     rig.cancel(young.id)
     assert _job(rig.claim()) == idle.id
+
+
+def test_among_equals_whoever_has_the_least_work_running_goes_first(rig: Rig) -> None:
+    many, few = (
+        Principal(key_id=None, owner=owner, scopes=frozenset({"submit"})) for owner in "mf"
+    )
+    theirs = [rig.submit(principal=many) for _ in range(3)]
+    mine = rig.submit(principal=few)
+    order = [_job(rig.claim()) for _ in range(6)]
+    first = theirs[0].id
+    assert order == [first, mine.id] * 3
+    urgent = rig.submit(principal=many, priority=1)  # which goes before whoever's
+    assert [_job(rig.claim()) for _ in range(3)] == [urgent.id] * 3
+
+
+def test_many_trials_of_one_lease_count_each(rig: Rig) -> None:
+    many, few = (
+        Principal(key_id=None, owner=owner, scopes=frozenset({"submit"})) for owner in "mf"
+    )
+    theirs = rig.submit(principal=many)
+    rig.complete(rig.claim(), 0.5)
+    mine = rig.submit(principal=few)
+    rig.claim(max_trials=3)
+    assert [_job(rig.claim()) for _ in range(4)] == [mine.id] * 3 + [theirs.id]
 
 
 def test_what_was_put_back_goes_before_new_proposals(rig: Rig) -> None:
@@ -231,3 +256,7 @@ def _numbers(lease: Lease) -> list[int]:
 def _job(lease: Lease) -> str:
     assert lease.task is not None
     return lease.task.job_id
+
+
+def _submitter(owner: str) -> Principal:
+    return Principal(key_id=None, owner=owner, scopes=frozenset({"submit"}))

@@ -142,6 +142,9 @@ class Heart:
                         return
                 try:
                     unsent = self._beat(unsent)
+                    if "pause" in self._directives.values():
+                        self._pause_work()
+                        return
                     if failures:
                         self._log.info("heartbeat delivered again", failures=failures)
                     failures, pause = 0, self._lease.heartbeat_seconds
@@ -149,7 +152,7 @@ class Heart:
                     if not failures:
                         self._log.warning("heartbeat not delivered", reason=str(error))
                     failures += 1
-                    pause = self._pause(failures)
+                    pause = self._pause_seconds(failures)
                 except LeaseLostError as error:
                     self._lose(error)
                     return
@@ -184,7 +187,14 @@ class Heart:
         self._directives = dict(reply.directives)
         self.val_top1_to_beat = reply.val_top1_to_beat
 
-    def _pause(self, failures: int) -> float:
+    def _pause_work(self) -> None:
+        """Drop the work, and let another claim go on from its checkpoints."""
+        self._lost = True
+        self.over.set()
+        self._log.info("job paused")
+        self._hand_back()
+
+    def _pause_seconds(self, failures: int) -> float:
         first, longest = self._patience
         bound = min(first * 2.0**failures, longest, self._lease.heartbeat_seconds)
         return random.uniform(bound / 2, bound)  # noqa: S311 - no secret

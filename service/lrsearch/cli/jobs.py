@@ -1,4 +1,4 @@
-"""`lrsearch jobs`, `show`, `cancel` and `weights`."""
+"""`lrsearch jobs`, `show` and `weights`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -44,13 +44,6 @@ def show(context: typer.Context, job: JobReference = "last", json: Json = False)
     out.print(trials_table(report.job, report.trials))
     if report.result is not None:
         out.print(outcome(report))
-
-
-def cancel(context: typer.Context, job: JobReference) -> None:
-    """Cancel a job; its trials under way are stopped."""
-    with client_of(context) as client:
-        cancelled = client.cancel(job_of(client, job).id)
-    out.print(f"Job {cancelled.id} is {cancelled.state}.")
 
 
 def weights(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lrsearch.cli import data, db, jobs, keys, models, prior
+from lrsearch.cli import control, data, db, jobs, keys, models, prior
 from lrsearch.cli.connection import Connection
 from lrsearch.cli.demo import demo
 from lrsearch.cli.errors import Commands
@@ -29,7 +29,14 @@ app = typer.Typer(
 
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
     "Everything on this machine": [up, demo],
-    "Jobs": [submit, watch, jobs.jobs, jobs.show, jobs.cancel, jobs.weights, report, recommend],
+    "Jobs": [submit, watch, jobs.jobs, jobs.show, jobs.weights, report, recommend],
+    "Control of jobs": [
+        control.pause,
+        control.resume,
+        control.change,
+        control.cancel,
+        control.delete,
+    ],
 }
 for panel, commands in _COMMANDS.items():
     for command in commands:

@@ -6,6 +6,7 @@ from datetime import datetime
 from lrsearch.contract.events import (
     EpochFinished,
     Event,
+    JobChanged,
     JobFinished,
     ProbeFinished,
     TrialFinished,
@@ -74,6 +75,8 @@ class JobProgress:
                     self.state = "finalising"
             case ProbeFinished() as body:
                 self.probe = body.probe
+            case JobChanged() as body:
+                self.reason = "paused" if body.paused else None
             case JobFinished() as body:
                 self.state, self.reason = body.state, body.reason
                 self.running.clear()

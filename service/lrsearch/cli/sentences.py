@@ -5,6 +5,7 @@ from collections.abc import Callable
 from lrsearch.contract.events import (
     EpochFinished,
     Event,
+    JobChanged,
     JobFinished,
     ProbeFinished,
     TrialFinished,
@@ -12,7 +13,7 @@ from lrsearch.contract.events import (
     TrialStarted,
 )
 from lrsearch.report.probe import probe_line
-from lrsearch.report.text import percent
+from lrsearch.report.text import budget_bounds, percent
 
 Naming = Callable[[int], str]
 """Says what the trial of a number is: `scale 2.5`."""
@@ -49,5 +50,9 @@ def _words(event: Event, name: Naming) -> str:
             if body.probe is None:
                 return f"the task could not be probed: {body.reason}"
             return f"task probed: {probe_line(body.probe)}"
+        case JobChanged() as body:
+            paused = "paused, " if body.paused else ""
+            bounds = budget_bounds(body.budget) or "none"
+            return f"job changed: {paused}priority {body.priority}, budget: {bounds}"
         case JobFinished() as body:
             return f"job {body.state}" + (f": {body.reason}" if body.reason else "")

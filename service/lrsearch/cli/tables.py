@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from lrsearch.cli.live import state_style
-from lrsearch.contract.budgets import Budget
 from lrsearch.contract.datasets import DataSet
 from lrsearch.contract.jobs import Job
 from lrsearch.contract.rates import STAGES
@@ -20,7 +19,7 @@ from lrsearch.contract.workers import Worker
 from lrsearch.report.axis import point_label
 from lrsearch.report.job_report import JobReport
 from lrsearch.report.probe import probe_line
-from lrsearch.report.text import duration, p_value, percent, points, rate, size
+from lrsearch.report.text import budget_bounds, duration, p_value, percent, points, rate, size
 
 
 def jobs_table(jobs: Iterable[Job]) -> Table:
@@ -54,7 +53,7 @@ def job_summary(job: Job) -> RenderableType:
     grid.add_row("target", f"{request.data_set}, {'all' if images is None else images} per label")
     grid.add_row("source model", request.source_model)
     grid.add_row("search", f"{request.protocol.name}, {request.strategy}")
-    if bounds := _bounds(request.budget):
+    if bounds := budget_bounds(request.budget):
         grid.add_row("budget", bounds)
     grid.add_row(
         "recipe", f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.schedule}"
@@ -253,22 +252,6 @@ def age(since: datetime) -> str:
         if seconds >= length:
             return f"{int(seconds // length)} {unit}"
     return f"{int(seconds)} s"
-
-
-def _bounds(budget: Budget) -> str:
-    """Empty where nothing bounds the search."""
-    bounds = []
-    if budget.finetunes is not None:
-        bounds.append(f"{budget.finetunes:g} finetunes ({budget.epochs} epochs)")
-    elif budget.epochs is not None:
-        bounds.append(f"{budget.epochs} epochs")
-    if budget.trials is not None:
-        bounds.append(f"{budget.trials} trials")
-    if budget.seconds is not None:
-        bounds.append(f"{duration(budget.seconds)} of a worker")
-    if budget.target_accuracy is not None:
-        bounds.append(f"until {percent(budget.target_accuracy)}")
-    return ", ".join(bounds)
 
 
 def _tested(contender: Contender | None) -> tuple[str, str]:

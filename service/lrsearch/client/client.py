@@ -19,7 +19,7 @@ from lrsearch.client.transport import Transport
 from lrsearch.contract.base import Contract
 from lrsearch.contract.datasets import DataSet, FolderRegistration
 from lrsearch.contract.events import Event
-from lrsearch.contract.jobs import Job, JobRequest, JobState
+from lrsearch.contract.jobs import Job, JobChange, JobRequest, JobState
 from lrsearch.contract.keys import Key, KeyRequest, NewKey
 from lrsearch.contract.pages import Page
 from lrsearch.contract.recommendations import Recommendation, RecommendationRequest
@@ -224,6 +224,22 @@ class Client:
         """Cancels a job; what its workers run is stopped at their next heartbeat."""
         return self._post(f"/v1/jobs/{job_id}/cancel", Job, None, repeat=False)
 
+    def pause(self, job_id: str) -> Job:
+        """Pauses a job: what its workers run is handed back at their next heartbeat."""
+        return self.change(job_id, JobChange(paused=True))
+
+    def resume(self, job_id: str) -> Job:
+        """Has a paused job go on, its trials from their checkpoints."""
+        return self.change(job_id, JobChange(paused=False))
+
+    def change(self, job_id: str, change: JobChange) -> Job:
+        """Changes a job that is not over: pause, priority or budget."""
+        return self._send_body("PATCH", f"/v1/jobs/{job_id}", Job, change, repeat=True)
+
+    def delete(self, job_id: str) -> None:
+        """Deletes a job with all that belongs to it; one that runs is ended first."""
+        self._transport.request("DELETE", f"/v1/jobs/{job_id}", repeat=False)
+
     def trials(self, job_id: str) -> Iterator[Trial]:
         """A job's trials, by number."""
         return self._pages(f"/v1/jobs/{job_id}/trials", Trial)
@@ -339,13 +355,25 @@ class Client:
         repeat: bool,
         headers: dict[str, str] | None = None,
     ) -> Item:
+        return self._send_body("POST", path, kind, body, repeat=repeat, headers=headers)
+
+    def _send_body(
+        self,
+        method: str,
+        path: str,
+        kind: type[Item],
+        body: Contract | None,
+        *,
+        repeat: bool,
+        headers: dict[str, str] | None = None,
+    ) -> Item:
         headers = dict(headers or {})
         content = None
         if body is not None:
             content = body.model_dump_json()
             headers["Content-Type"] = "application/json"
         response = self._transport.request(
-            "POST", path, repeat=repeat, content=content, headers=headers
+            method, path, repeat=repeat, content=content, headers=headers
         )
         return _read(kind, response)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lrsearch.contract.base import Accuracy, Contract, Identifier
+from lrsearch.contract.budgets import Budget
 from lrsearch.contract.jobs import JobState
 from lrsearch.contract.probes import Probe
 from lrsearch.contract.trials import EpochMetrics, TrialState
@@ -70,6 +71,15 @@ class ProbeFinished(Contract):
     reason: str | None = Field(description="Why it failed.")
 
 
+class JobChanged(Contract):
+    """The user has changed the job; this is what can be changed, as it is from now on."""
+
+    type: Literal["job_changed"] = "job_changed"
+    paused: bool
+    priority: int
+    budget: Budget
+
+
 class JobFinished(Contract):
     """The job has ended; no event follows."""
 
@@ -79,7 +89,13 @@ class JobFinished(Contract):
 
 
 EventBody = Annotated[
-    TrialStarted | EpochFinished | TrialPutBack | TrialFinished | ProbeFinished | JobFinished,
+    TrialStarted
+    | EpochFinished
+    | TrialPutBack
+    | TrialFinished
+    | ProbeFinished
+    | JobChanged
+    | JobFinished,
     Field(discriminator="type"),
 ]
 

@@ -27,6 +27,9 @@ Pruning = Literal["none", "median", "halving"]
 """Which running trials are stopped early: none, those below the median of the others at the same
 epoch, or all but the best third at each rung of successive halving."""
 
+Priority = Annotated[int, Field(ge=-100, le=100)]
+"""Higher is served first; among equals, whoever has the least work running."""
+
 DEFAULT_FINETUNES = 3.0
 """Budget of strategy `recommend` where none was given, in finetune-equivalents."""
 
@@ -72,7 +75,7 @@ class JobRequest(Contract):
     device: DeviceKind | None = Field(
         default=None, description="Kind of device for all trials; null: the first worker's."
     )
-    priority: int = Field(default=0, ge=-100, le=100, description="Higher is served first.")
+    priority: Priority = Field(default=0, description="Higher is served first.")
 
     @model_validator(mode="after")
     def _strategy_fits_protocol(self) -> Self:
@@ -135,6 +138,28 @@ class ResolvedRequest(JobRequest):
     strategy: Strategy
 
 
+class JobChange(Contract):
+    """What is to be changed of a job that is not over; what is left out stays as it is."""
+
+    paused: bool | None = Field(
+        default=None,
+        description="True: nothing of the job is given out, and what runs is handed back within a "
+        "heartbeat, to go on later from its checkpoint. False: the job goes on.",
+    )
+    priority: Priority | None = Field(default=None, description="Higher is served first.")
+    budget: Budget | None = Field(
+        default=None,
+        description="Takes the place of the whole budget. Trials under way that it does not pay "
+        "for, the last ones begun first, end within a heartbeat.",
+    )
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.paused is None and self.priority is None and self.budget is None:
+            raise ValueError("give at least one of paused, priority and budget")
+        return self
+
+
 JobState = Literal[
     "waiting",  # no trial has started
     "running",  # trials run or wait
@@ -182,6 +207,7 @@ class Job(Contract):
     reason_code: ReasonCode | None = Field(
         default=None, description="The same for programs; null exactly once the job is over."
     )
+    paused: bool = Field(default=False, description="Nothing of it is given out.")
     request: ResolvedRequest
     data_set_id: Identifier
     source_model_id: Identifier

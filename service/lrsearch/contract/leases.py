@@ -120,7 +120,8 @@ class Heartbeat(Contract):
     epochs: list[Epoch] = Field(default_factory=list, max_length=100_000)
 
 
-Directive = Literal["continue", "prune", "cancel"]
+Directive = Literal["continue", "prune", "cancel", "pause"]
+"""`pause` says: hand the whole lease back at once; another claim goes on from the checkpoints."""
 
 
 class HeartbeatReply(Contract):

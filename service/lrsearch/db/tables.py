@@ -139,6 +139,12 @@ class JobRow(Table):
             postgresql_where=text("state IN ('waiting', 'running', 'finalising')"),
             sqlite_where=text("state IN ('waiting', 'running', 'finalising')"),
         ),
+        Index(
+            "ix_jobs_deleted",
+            "id",
+            postgresql_where=text("deleted_at IS NOT NULL"),
+            sqlite_where=text("deleted_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -150,6 +156,7 @@ class JobRow(Table):
     reason: Mapped[str | None]
     request: Mapped[dict[str, Any]]  # JobRequest with every default filled in
     priority: Mapped[int]
+    paused: Mapped[bool] = mapped_column(default=False)  # nothing of it is given out
     device: Mapped[str | None]  # kind of device of all trials; set by the first claim at the latest
     data_set_id: Mapped[str] = mapped_column(ForeignKey("data_sets.id"), index=True)
     source_model_id: Mapped[str] = mapped_column(ForeignKey("source_models.id"))
@@ -171,6 +178,7 @@ class JobRow(Table):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]  # unknown to users since; soon the row goes too
 
 
 class TrialRow(Table):

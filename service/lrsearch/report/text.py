@@ -1,5 +1,7 @@
 """Numbers as people read them, in reports and on the command line."""
 
+from lrsearch.contract.budgets import Budget
+
 
 def percent(share: float | None, digits: int = 1) -> str:
     """An accuracy: `0.8731` is `87.3 %`; null is a dash."""
@@ -40,3 +42,19 @@ def size(size_bytes: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} GiB"
+
+
+def budget_bounds(budget: Budget) -> str:
+    """What bounds a search; empty where nothing does."""
+    bounds = []
+    if budget.finetunes is not None:
+        bounds.append(f"{budget.finetunes:g} finetunes ({budget.epochs} epochs)")
+    elif budget.epochs is not None:
+        bounds.append(f"{budget.epochs} epochs")
+    if budget.trials is not None:
+        bounds.append(f"{budget.trials} trials")
+    if budget.seconds is not None:
+        bounds.append(f"{duration(budget.seconds)} of a worker")
+    if budget.target_accuracy is not None:
+        bounds.append(f"until {percent(budget.target_accuracy)}")
+    return ", ".join(bounds)

@@ -82,6 +82,16 @@ class Ledger:
             figure = accuracy_figure(view.job, view.trials, view.result)
             save_plotly_graph_object(study, figure, graph_object_id=FIGURE_ID)
 
+    def forget(self, job: Job) -> None:
+        """Remove the study of a job, if there is one."""
+        with self._lock:
+            self._studies.pop(job.id, None)
+        try:
+            study_id = self.storage.get_study_id_from_name(study_name(job))
+            self.storage.delete_study(study_id)
+        except KeyError:  # it was never made, or is gone already
+            return
+
     def _study(self, job: Job) -> optuna.Study:
         with self._lock:
             if job.id not in self._studies:

@@ -110,6 +110,32 @@ def test_a_service_that_goes_away_and_comes_back_costs_no_trial(
     assert service.released == []
 
 
+def test_a_paused_lease_is_handed_back_at_once_and_the_next_is_claimed(
+    service: FakeService,
+    animals: Archive,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    log: LogCapture,
+) -> None:
+    service.heartbeat_seconds = 0.01
+    paused, following = trial(number=1), trial(number=2)
+    service.directives = lambda _: {paused.id: "pause"}
+
+    def until_handed_back() -> Steps:
+        service.wait_until(lambda: bool(service.released))
+        yield from all_epochs()
+
+    play(monkeypatch, until_handed_back)
+    shared = task(service, animals)
+    first = service.offer([paused], shared)
+    service.offer([following], shared)
+    start_worker()
+    service.wait_until(lambda: following.id in service.reports)
+    assert service.released == [first.id]
+    assert paused.id not in service.reports
+    assert "job paused" in [entry["event"] for entry in log.entries]
+
+
 def test_an_unknown_worker_registers_again(
     service: FakeService,
     animals: Archive,

@@ -1,5 +1,6 @@
 """Jobs, their trials, events, results and weights."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -9,16 +10,17 @@ from fastapi.responses import FileResponse
 from sqlalchemy.exc import IntegrityError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from lrsearch import audit, jobs, keys, results, trials
+from lrsearch import audit, control, jobs, keys, results, trials
 from lrsearch.api.routes.parameters import Cursor, Limit, blob_response, download
 from lrsearch.api.security import Reader, Submitter
 from lrsearch.api.service import Running, Service
 from lrsearch.contract.base import Name
 from lrsearch.contract.events import Event
-from lrsearch.contract.jobs import OPEN, Job, JobRequest, JobState
+from lrsearch.contract.jobs import OPEN, Job, JobChange, JobRequest, JobState
 from lrsearch.contract.pages import Page
 from lrsearch.contract.results import Result
 from lrsearch.contract.trials import Trial
+from lrsearch.db.tables import JobRow
 from lrsearch.events import events_after
 from lrsearch.principals import Principal
 
@@ -98,6 +100,32 @@ def get_job(job_id: str, service: Running, principal: Reader) -> Job:
     """One job: how far it is, and why it waits if it does."""
     with service.database.read() as session:
         return jobs.job_as_contract(session, jobs.find_job(session, job_id, principal))
+
+
+@router.patch("/{job_id}")
+def change_job(job_id: str, change: JobChange, service: Running, principal: Submitter) -> Job:
+    """Pause a job, have it go on, or give it another priority or budget.
+
+    Its running trials follow with their next heartbeat.
+    """
+    with service.database.write() as session:
+        job = control.change_job(session, job_id, principal, change)
+    given = change.model_dump(mode="json", exclude_none=True)
+    audit.record(principal, "change_job", job=job_id, change=json.dumps(given))
+    service.changed()
+    return job
+
+
+@router.delete("/{job_id}", status_code=status.HTTP_204_NO_CONTENT)
+def delete_job(job_id: str, service: Running, principal: Submitter) -> None:
+    """Delete a job with its trials, events, logs, study and weights; it ends first if it runs.
+
+    Files that another job refers to as well stay; the others go within minutes.
+    """
+    with service.database.write() as session:
+        control.delete_job(session, job_id, principal)
+    audit.record(principal, "delete_job", job=job_id)
+    service.changed()
 
 
 @router.post("/{job_id}/cancel")
@@ -209,5 +237,6 @@ def _events_after(
     with service.database.read() as session:
         if not keys.is_good(session, principal):  # revoked since the stream began
             return [], True
-        is_over = jobs.find_job(session, job_id, principal).state not in OPEN
+        job = session.get(JobRow, job_id)  # which may have been deleted meanwhile
+        is_over = job is None or job.state not in OPEN
         return events_after(session, job_id, after), is_over
