@@ -10,6 +10,7 @@ from lrsearch.contract.protocols import is_finite
 from lrsearch.contract.rates import StageRates
 from lrsearch.db.tables import JobRow, TrialRow, WorkRow
 from lrsearch.jobs import end_job, request_of
+from lrsearch.metrics import SUGGESTION_SECONDS
 from lrsearch.results import MINIMUM_TEST_IMAGES, build_result
 from lrsearch.search.budget import Allowance, Use, allowance
 from lrsearch.search.proposals import Tried, propose
@@ -33,7 +34,8 @@ def propose_trials(session: Session, job: JobRow, count: int) -> list[WorkRow]:
         if not allowed.now:
             job.exhausted = not allowed.later
             break
-        added = _add_next(session, job)
+        with SUGGESTION_SECONDS.labels(request_of(job).strategy).time():
+            added = _add_next(session, job)
         if added is None:
             job.exhausted = True
             break

@@ -42,6 +42,7 @@ from lrsearch.db.tables import (
 from lrsearch.events import append_event
 from lrsearch.ids import new_id
 from lrsearch.jobs import lock_job, request_of, source_model_of
+from lrsearch.metrics import LEASES, once_committed
 from lrsearch.settings import Settings
 from lrsearch.source_models import source_model_as_contract
 from lrsearch.trials import tell_ledger
@@ -162,6 +163,7 @@ def _grant(
     works: list[WorkRow],
     settings: Settings,
 ) -> Lease:
+    once_committed(session, LEASES)
     token, now = secrets.token_urlsafe(24), database_now(session)
     lease = LeaseRow(
         id=new_id(),

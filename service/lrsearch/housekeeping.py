@@ -18,10 +18,11 @@ from lrsearch.data_sets import validate_next
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import DataSetRow, SourceModelRow, TrialRow, WorkRow
 from lrsearch.leases import expire_leases
+from lrsearch.metrics import STORE_BYTES
 from lrsearch.outbox import drain_outbox, retry_set_aside
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
-from lrsearch.store import BlobStore
+from lrsearch.store import BlobStore, Sweep
 
 log = structlog.get_logger(__name__)
 
@@ -90,8 +91,10 @@ class Housekeeping:
         if monotonic() >= self._next_tidying:
             self._next_tidying = monotonic() + TIDY_SECONDS
             retry_set_aside(self._database)
-            collect_garbage(self._database, self._store, self._settings)
-            collect_checkpoints(self._database, self._checkpoints, self._settings)
+            swept = collect_garbage(self._database, self._store, self._settings)
+            STORE_BYTES.labels("blobs").set(swept.kept_bytes)
+            swept = collect_checkpoints(self._database, self._checkpoints, self._settings)
+            STORE_BYTES.labels("checkpoints").set(swept.kept_bytes)
         purge_deleted(self._database, self._ledger)
         drain_outbox(self._database, self._ledger)
 
@@ -106,8 +109,8 @@ class Housekeeping:
             self._wake["keep"].set()
 
 
-def collect_garbage(database: Database, store: BlobStore, settings: Settings) -> int:
-    """Remove old blobs that no row refers to; returns the bytes."""
+def collect_garbage(database: Database, store: BlobStore, settings: Settings) -> Sweep:
+    """Remove old blobs that no row refers to."""
     references = (
         select(DataSetRow.upload_sha256),
         select(DataSetRow.content_sha256),
@@ -121,8 +124,8 @@ def collect_garbage(database: Database, store: BlobStore, settings: Settings) ->
     return store.collect(referenced, settings.blob_grace_seconds)
 
 
-def collect_checkpoints(database: Database, store: BlobStore, settings: Settings) -> int:
-    """Remove checkpoints of trials that are over, and those never linked; returns the bytes."""
+def collect_checkpoints(database: Database, store: BlobStore, settings: Settings) -> Sweep:
+    """Remove checkpoints of trials that are over, and those never linked."""
     linked = select(TrialRow.checkpoint_sha256).where(TrialRow.checkpoint_sha256.is_not(None))
     with database.read() as session:
         referenced = {sha256 for sha256 in session.scalars(linked) if sha256 is not None}

@@ -35,6 +35,7 @@ from lrsearch.errors import ConflictError, NotFoundError, invalid_field
 from lrsearch.events import append_event
 from lrsearch.ids import new_id
 from lrsearch.limits import require_room_for_a_job
+from lrsearch.metrics import count_trial
 from lrsearch.paging import newest_first
 from lrsearch.principals import Principal, owned
 from lrsearch.probes import add_probe, probe_of
@@ -210,6 +211,7 @@ def cancel_trial(session: Session, job: JobRow, trial: TrialRow, reason: str) ->
     forget_checkpoint(trial)
     trial.state, trial.reason, trial.finished_at = "cancelled", reason, database_now(session)
     job.trials_finished += 1
+    count_trial(session, "cancelled", trial.seconds, baseline=trial.baseline)
     session.execute(update(WorkRow).where(WorkRow.id == trial.id).values(state="done"))
     append_event(
         session,

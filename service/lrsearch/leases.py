@@ -30,6 +30,7 @@ from lrsearch.errors import ConflictError, invalid_field, lease_lost
 from lrsearch.events import append_event
 from lrsearch.fence import fenced, locked, running_trial, work_of, works_of
 from lrsearch.jobs import cancel_trials, end_job, request_of, settle_reservation
+from lrsearch.metrics import EXPIRIES, count_trial, once_committed
 from lrsearch.probes import finish_probe, give_up_probe
 from lrsearch.search.budget import Cut
 from lrsearch.search.elimination import doomed
@@ -170,6 +171,7 @@ def _expire(session: Session, lease_id: str, settings: Settings) -> bool:
     if lease.state != "active" or lease.expires_at >= database_now(session):
         return False
     lease.state = "expired"
+    once_committed(session, EXPIRIES)
     worker = session.get_one(WorkerRow, lease.worker_id).name
     for work in works_of(session, lease):
         if work.state != "leased":
@@ -280,6 +282,7 @@ def _finish_trial(session: Session, job: JobRow, work: WorkRow, report: TrialRep
     elif report.outcome == "pruned" and not report.reason:
         trial.reason = _pruning_reason(session, job, trial)
     trial.seconds, trial.finished_at = report.seconds, database_now(session)
+    count_trial(session, report.outcome, report.seconds, baseline=trial.baseline)
     job.seconds_spent += report.seconds
     job.trials_finished += 1
     decision = _score(session, job, trial, work, report) if trial.state == "complete" else None
@@ -352,6 +355,7 @@ def _contestant(trial: TrialRow) -> Contestant:
 
 def _put_back(session: Session, job: JobRow | None, work: WorkRow, reason: str) -> None:
     work.state, work.reason, work.lease_id = "waiting", reason, None
+    work.waits_since = database_now(session)
     if job is None or work.kind != "trial":
         return
     trial = session.get_one(TrialRow, work.id)

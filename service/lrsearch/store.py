@@ -6,6 +6,7 @@ by `collect`, after a grace in which an upload may still be linked.
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,16 @@ class Blob:
 
     sha256: str
     size_bytes: int
+
+
+@dataclass
+class Sweep:
+    """What a look for garbage has found: what went, and what stayed."""
+
+    files: int = 0
+    bytes: int = 0
+    kept_files: int = 0
+    kept_bytes: int = 0
 
 
 class BlobStore:
@@ -73,19 +84,34 @@ class BlobStore:
         """Remove a blob that nothing refers to any more and nothing will."""
         self.path(sha256).unlink(missing_ok=True)
 
-    def collect(self, referenced: set[str], grace_seconds: float) -> int:
-        """Remove old blobs that nothing refers to, and a crash's drafts; returns the bytes."""
-        freed = 0
+    def collect(
+        self, referenced: set[str], grace_seconds: float, *, dry_run: bool = False
+    ) -> Sweep:
+        """Remove old blobs that nothing refers to, and drafts that a crash has left.
+
+        Args:
+            referenced: What must stay.
+            grace_seconds: Age below which everything stays.
+            dry_run: Only count what would go.
+        """
+        sweep = Sweep()
         oldest = time.time() - grace_seconds
         for path in [*self._blobs.glob("??/*"), *self.incoming.iterdir()]:
             try:
                 status = path.stat()
-                if path.is_file() and path.name not in referenced and status.st_mtime < oldest:
+                if not stat.S_ISREG(status.st_mode):
+                    continue
+                if path.name in referenced or status.st_mtime >= oldest:
+                    sweep.kept_files += 1
+                    sweep.kept_bytes += status.st_size
+                    continue
+                if not dry_run:
                     path.unlink()
-                    freed += status.st_size
+                sweep.files += 1
+                sweep.bytes += status.st_size
             except FileNotFoundError:  # another replica was faster
                 continue
-        return freed
+        return sweep
 
     @contextmanager
     def _draft(self) -> Iterator[IO[bytes]]:

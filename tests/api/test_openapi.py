@@ -15,6 +15,7 @@ PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas
 ROUTES = {
     "GET /healthz",
     "GET /readyz",
+    "GET /metrics",
     "POST /v1/datasets",
     "POST /v1/datasets/folders",
     "GET /v1/datasets",

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from lrsearch import control, events, jobs, leases, source_models, trials, workers
 from lrsearch.checkpoints import note_checkpoint
@@ -39,7 +39,7 @@ from lrsearch.contract.sources import ResNet27, SourceModel, SourceSpec
 from lrsearch.contract.trials import EpochMetrics, Trial
 from lrsearch.contract.workers import Device, DeviceKind, WorkerRegistration
 from lrsearch.db.engine import Database, database_now
-from lrsearch.db.tables import DataSetRow, LeaseRow, WorkRow
+from lrsearch.db.tables import DataSetRow, LeaseRow, OutboxRow, WorkRow
 from lrsearch.ids import new_id
 from lrsearch.principals import NOBODY, SHARED, Principal
 from lrsearch.results import get_result
@@ -228,6 +228,19 @@ class Rig:
     def release(self, lease: Lease) -> None:
         with self.database.write() as session:
             leases.release_lease(session, lease.id, lease.token)
+
+    def unlinked_report(self, lease: Lease) -> TrialReport:
+        """A complete trial's report whose weights were never uploaded."""
+        assert lease.task is not None
+        epochs = lease.task.recipe.epochs
+        return TrialReport(outcome="complete", curve=curve(*[0.5] * epochs), seconds=1.0)
+
+    def wait(self, seconds: float) -> None:
+        """Let all that waits have done so for longer."""
+        with self.database.write() as session:
+            for row in [*session.scalars(select(WorkRow)), *session.scalars(select(OutboxRow))]:
+                column = "waits_since" if isinstance(row, WorkRow) else "created_at"
+                setattr(row, column, getattr(row, column) - timedelta(seconds=seconds))
 
     def pass_time(self, lease: Lease, seconds: float) -> None:
         """Let the lease grow older, as if no heartbeat had come for so long."""

@@ -171,12 +171,12 @@ def test_checkpoints_that_no_trial_goes_on_from_are_collected(rig: Rig) -> None:
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(b"state")
         os.utime(file, (time.time() - 600.0,) * 2)
-    assert collect_checkpoints(rig.database, store, rig.settings) == len(b"state")
+    assert collect_checkpoints(rig.database, store, rig.settings).bytes == len(b"state")
     rig.end(over, "diverged")
-    assert collect_checkpoints(rig.database, store, rig.settings) == len(b"state")
+    assert collect_checkpoints(rig.database, store, rig.settings).bytes == len(b"state")
     assert [file.exists() for file in files] == [True, False, False]
     rig.cancel(job.id)
-    assert collect_checkpoints(rig.database, store, rig.settings) == len(b"state")
+    assert collect_checkpoints(rig.database, store, rig.settings).bytes == len(b"state")
 
 
 def test_a_checkpoint_tells_which_one_it_replaces(rig: Rig) -> None:

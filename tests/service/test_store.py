@@ -81,7 +81,9 @@ def test_what_is_old_and_nothing_refers_to_is_removed(store: BlobStore) -> None:
     draft.write_bytes(b"half")
     for path in (store.path(kept.sha256), store.path(dropped.sha256), draft):
         _age(path, seconds=100.0)
-    assert store.collect({kept.sha256}, grace_seconds=50.0) == len(b"dropped") + len(b"half")
+    for dry_run in (True, False):
+        sweep = store.collect({kept.sha256}, grace_seconds=50.0, dry_run=dry_run)
+        assert (sweep.files, sweep.bytes) == (2, len(b"dropped") + len(b"half"))
     assert _files(store) == sorted([store.path(kept.sha256), store.path(fresh.sha256)])
 
 
@@ -89,7 +91,7 @@ def test_content_that_comes_again_has_its_grace_anew(store: BlobStore) -> None:
     _receive(store, CONTENT)
     _age(store.path(DIGEST), seconds=100.0)
     _receive(store, CONTENT)
-    assert store.collect(set(), grace_seconds=50.0) == 0
+    assert store.collect(set(), grace_seconds=50.0).files == 0
     assert store.path(DIGEST).exists()
 
 

@@ -22,12 +22,14 @@ from lrsearch.api.routes import (
     jobs,
     keys,
     leases,
+    metrics,
     recommendations,
     source_models,
     workers,
 )
 from lrsearch.api.security import BodyLimit, LoopbackGuard
 from lrsearch.api.service import Bell, Service
+from lrsearch.api.telemetry import Measured
 from lrsearch.checkpoints import checkpoint_store
 from lrsearch.db.engine import Database
 from lrsearch.db.migrate import upgrade
@@ -57,12 +59,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     install_error_handlers(app)
+    app.add_middleware(Measured)
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     if not chosen.keys_required:
         app.add_middleware(LoopbackGuard)
     app.add_middleware(SecurityHeaders)
     nouns = (data_sets, source_models, jobs, recommendations, workers, leases, blobs, keys)
-    for router in (health, *nouns):
+    for router in (health, metrics, *nouns):
         app.include_router(router.router)
     describe(app, keys_required=chosen.keys_required)
     return app

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -280,6 +281,7 @@ class WorkRow(Table):
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
     state: Mapped[str]
     reason: Mapped[str | None]  # why it waits again
+    waits_since: Mapped[datetime | None] = mapped_column(default=func.now())  # its last time
     attempts: Mapped[int] = mapped_column(default=0)
     lease_id: Mapped[str | None] = mapped_column(ForeignKey("leases.id"), index=True)
     upload_sha256: Mapped[str | None] = mapped_column(Sha)  # weights uploaded under the lease
@@ -305,6 +307,7 @@ class OutboxRow(Table):
     id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
     trial_id: Mapped[str | None] = mapped_column(ForeignKey("trials.id"))
+    created_at: Mapped[datetime | None] = mapped_column(default=func.now())
     attempts: Mapped[int] = mapped_column(default=0)
 
 
