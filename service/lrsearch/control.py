@@ -14,6 +14,7 @@ from lrsearch.db.tables import (
     JobRow,
     LeaseRow,
     OutboxRow,
+    TrialLogRow,
     TrialRow,
     WorkRow,
 )
@@ -137,6 +138,7 @@ def _purge(database: Database, ledger: Ledger, job_id: str) -> bool:
             trials = select(TrialRow.id).where(TrialRow.job_id == job_id)
             session.execute(delete(OutboxRow).where(OutboxRow.job_id == job_id))
             session.execute(delete(EventRow).where(EventRow.job_id == job_id))
+            session.execute(delete(TrialLogRow).where(TrialLogRow.trial_id.in_(trials)))
             session.execute(delete(EpochRow).where(EpochRow.trial_id.in_(trials)))
             session.execute(delete(TrialRow).where(TrialRow.job_id == job_id))
             session.execute(delete(WorkRow).where(WorkRow.job_id == job_id))

@@ -1,15 +1,22 @@
 """The events of a job: written with what they tell of, read as a stream that can be resumed."""
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lrsearch.contract.events import Event, EventBody
-from lrsearch.db.engine import database_now
+from lrsearch.contract.events import EpochFinished, Event, EventBody
+from lrsearch.db.engine import after_commit, database_now
 from lrsearch.db.tables import EventRow, JobRow
+
+log = structlog.get_logger(__name__)
 
 
 def append_event(session: Session, job: JobRow, body: EventBody) -> None:
     """Add an event; the job's row is locked, so numbers are in the order of commit."""
+    if not isinstance(body, EpochFinished):  # which the workers log
+        said = body.model_dump(mode="json", exclude={"type", "probe"}, exclude_none=True)
+        words = body.type.replace("_", " ")
+        after_commit(session, lambda: log.info(words, **said, job=job.id))
     job.last_event += 1
     session.add(
         EventRow(

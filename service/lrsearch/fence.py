@@ -7,6 +7,7 @@ a worker whose lease is gone changes nothing, however late it speaks.
 import secrets
 from hashlib import sha256
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -44,6 +45,8 @@ def locked(session: Session, lease_id: str) -> tuple[LeaseRow, JobRow | None]:
     lease = session.get(LeaseRow, lease_id)
     if lease is None:
         raise NotFoundError(detail=f"There is no lease {lease_id}.", code="lease_unknown")
+    names = {"lease": lease.id} | ({"job": lease.job_id} if lease.job_id else {})
+    structlog.contextvars.bind_contextvars(**names)  # every line from here on says so
     job = lock_job(session, lease.job_id) if lease.job_id else None
     session.refresh(lease, with_for_update=True)
     return lease, job

@@ -6,6 +6,7 @@ sets, which can take minutes.
 
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from time import monotonic
 
 import structlog
@@ -71,7 +72,7 @@ class Housekeeping:
     def _loop(self, name: str, work: Callable[[], None]) -> None:
         while not self._stop.is_set():
             try:
-                work()
+                copy_context().run(work)
             except SQLAlchemyError as error:  # a database that restarts comes back
                 if isinstance(error, OperationalError):  # it was away
                     self._hear_workers_out()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from hashlib import sha256
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -22,7 +23,7 @@ from lrsearch.contract.pages import Page
 from lrsearch.contract.protocols import is_finite
 from lrsearch.contract.splits import SplitSizes, split_sizes
 from lrsearch.data_sets import find_data_set, require_ready_data_set
-from lrsearch.db.engine import database_now
+from lrsearch.db.engine import after_commit, database_now
 from lrsearch.db.tables import (
     DataSetRow,
     JobRow,
@@ -44,6 +45,8 @@ from lrsearch.search.proposals import require_strategy
 from lrsearch.source_models import find_source_model, require_ready_source_model
 from lrsearch.trials import UNFINISHED, add_trial, count_epochs, forget_checkpoint, tell_ledger
 from lrsearch.waiting import Reason, reasons_of_jobs
+
+log = structlog.get_logger(__name__)
 
 
 def submit_job(
@@ -105,6 +108,7 @@ def submit_job(
     add_trial(session, job, 0, baseline_point(resolved.protocol), BASELINE, baseline=True)
     add_probe(session, job)
     tell_ledger(session, job)
+    after_commit(session, lambda: log.info("job submitted", job=job.id, data_set=data_set.id))
     return job_as_contract(session, job), True
 
 

@@ -1,6 +1,7 @@
 """Leases: kept alive, reported on, handed back, expired."""
 
 from collections import defaultdict
+from contextvars import copy_context
 from datetime import timedelta
 from hashlib import sha256
 
@@ -38,6 +39,7 @@ from lrsearch.search.pruning import should_prune
 from lrsearch.search.winner import Contestant, Decision, decide
 from lrsearch.settings import Settings
 from lrsearch.tasks import known_task
+from lrsearch.trial_logs import note_lines
 from lrsearch.trials import (
     curves_of,
     forget_checkpoint,
@@ -71,6 +73,9 @@ def heartbeat(
     if job is None:
         return HeartbeatReply(directives=directives, val_top1_to_beat=None)
     _record(session, job, beat, directives)
+    for log in beat.logs:
+        if log.work_id in directives and (trial := session.get(TrialRow, log.work_id)):
+            note_lines(session, lease, trial, log.lines)
     cuts = cuts_of(session, job)
     for work_id in directives:
         directives[work_id] = "pause" if job.paused else _directive(session, job, work_id, cuts)
@@ -120,6 +125,7 @@ def report_work(
     match (work.kind, report):
         case ("trial", TrialReport()):
             assert job is not None
+            note_lines(session, lease, session.get_one(TrialRow, work.id), report.log)
             _finish_trial(session, job, work, report)
         case ("probe", ProbeReport()):
             assert job is not None
@@ -163,7 +169,8 @@ def expire_leases(session: Session, settings: Settings) -> int:
         .where(LeaseRow.state == "active", LeaseRow.expires_at < database_now(session))
         .order_by(LeaseRow.job_id, LeaseRow.id)  # all replicas lock jobs in this order
     ).all()
-    return sum(_expire(session, lease_id, settings) for lease_id in ids)
+    # In contexts of their own: what is said of one in the log is not said of the next.
+    return sum(copy_context().run(_expire, session, lease_id, settings) for lease_id in ids)
 
 
 def _expire(session: Session, lease_id: str, settings: Settings) -> bool:

@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
-from sqlalchemy import case, event, func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from lrsearch.db.engine import Database, database_now
+from lrsearch.db.engine import Database, after_commit, database_now
 from lrsearch.db.tables import JobRow, LeaseRow, OutboxRow, WorkerRow, WorkRow
 from lrsearch.waiting import fleet_of
 
@@ -57,16 +57,14 @@ STORE_BYTES = Gauge(
 
 def once_committed(session: Session, counter: Counter, amount: float = 1.0) -> None:
     """Count what a transaction does, if it is committed."""
-    event.listen(session, "after_commit", lambda _: counter.inc(amount), once=True)
+    after_commit(session, lambda: counter.inc(amount))
 
 
 def count_trial(session: Session, outcome: str, seconds: float, *, baseline: bool) -> None:
     """Count a trial that has ended."""
     once_committed(session, TRIALS.labels(outcome))
     if outcome == "complete" and not baseline:
-        event.listen(
-            session, "after_commit", lambda _: FINETUNE_SECONDS.observe(seconds), once=True
-        )
+        after_commit(session, lambda: FINETUNE_SECONDS.observe(seconds))
 
 
 def exposition(database: Database) -> bytes:

@@ -106,6 +106,17 @@ def test_a_job_is_shown_with_its_rates_and_its_result(run: Run, complete_job: Jo
     assert "+25.0 points" in text
 
 
+def test_the_logs_of_a_job_are_printed(run: Run, service_url: str, data_set: str) -> None:
+    recipe = ("--epochs", 1, "--strategy", "exhaustive", "--scale", 1)
+    with ScriptedWorker(service_url):
+        run("submit", data_set, "--source", "random", "--name", "told", *recipe, "--watch")
+
+    assert "info     epoch 1 of trial 1" in run("logs", "told", 1).output
+    text = run("logs", "told").output
+    assert "## trial 0, complete" in text
+    assert "info     epoch 1 of trial 0" in text
+
+
 def test_a_finished_job_can_be_watched_again(run: Run, complete_job: Job) -> None:
     done = run("watch", complete_job.id)
 

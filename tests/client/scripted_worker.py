@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +25,7 @@ from lrsearch.contract.leases import (
     TrialReport,
     TrialWork,
 )
+from lrsearch.contract.logs import LogLine, WorkLog
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch.contract.workers import Device, Worker, WorkerRegistration
@@ -116,7 +118,19 @@ class ScriptedWorker:
             )
             for epoch in range(1, epochs + 1)
         ]
-        beat = Heartbeat(epochs=[Epoch(work_id=work.id, metrics=metrics) for metrics in curve])
+        lines = [
+            LogLine(
+                number=metrics.epoch,
+                at=datetime.now(UTC),
+                level="info",
+                text=f"epoch {metrics.epoch} of trial {work.number}",
+            )
+            for metrics in curve
+        ]
+        beat = Heartbeat(
+            epochs=[Epoch(work_id=work.id, metrics=metrics) for metrics in curve],
+            logs=[WorkLog(work_id=work.id, lines=lines)],
+        )
         self._post(f"/v1/leases/{lease.id}/heartbeat", beat.model_dump_json(), headers)
         content = f"weights of trial {work.number}".encode()
         uploaded = self._http.put(f"{path}/weights", content=content, headers=headers)

@@ -15,6 +15,7 @@ from lrsearch.control import purge_deleted
 from lrsearch.db.tables import TrialRow
 from lrsearch.errors import ConflictError, InvalidError, NotFoundError
 from lrsearch.outbox import drain_outbox
+from lrsearch.principals import NOBODY
 from lrsearch.search.ledger import Ledger
 from tests.service.rig import Rig, one_database
 from tests.service.snapshot import snapshot
@@ -277,7 +278,7 @@ def test_a_deleted_job_is_unknown_at_once(rig: Rig) -> None:
     with pytest.raises(NotFoundError):
         rig.delete(job)
     with rig.database.read() as session:
-        assert jobs.list_jobs(session, None, 10).items == []
+        assert jobs.list_jobs(session, NOBODY, None, 10).items == []
     assert rig.submit(key="abc").id != job.id
 
 

@@ -13,6 +13,7 @@ from lrsearch.contract.leases import ProbeReport, ProbeWork
 from lrsearch.contract.protocols import LastLayer
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import WorkerRow
+from lrsearch.principals import NOBODY
 from tests.probes import a_probe
 from tests.service.rig import Rig, one_database
 
@@ -153,12 +154,12 @@ def test_what_is_over_has_no_code(rig: Rig) -> None:
 def test_a_list_takes_the_same_queries_however_long_it_is(rig: Rig) -> None:
     rig.submit(budget=Budget(seconds=100.0))
     with _counted(rig.database) as of_one, rig.database.read() as session:
-        jobs.list_jobs(session, None, 100)
+        jobs.list_jobs(session, NOBODY, None, 100)
     for priority in range(10):
         rig.submit(budget=Budget(seconds=100.0), priority=priority)
         rig.claim()
     with _counted(rig.database) as of_eleven, rig.database.read() as session:
-        assert len(jobs.list_jobs(session, None, 100).items) == 11
+        assert len(jobs.list_jobs(session, NOBODY, None, 100).items) == 11
     assert of_one == of_eleven
 
 
@@ -166,12 +167,12 @@ def test_a_list_takes_the_same_queries_however_long_it_is(rig: Rig) -> None:
 def test_a_list_of_trials_takes_the_same_queries_however_long_it_is(rig: Rig) -> None:
     job = rig.submit()
     with _counted(rig.database) as of_one, rig.database.read() as session:
-        trials.list_trials(session, jobs.find_job(session, job.id), None, 100)
+        trials.list_trials(session, jobs.find_job(session, job.id, NOBODY), None, 100)
     rig.complete(rig.claim(), 0.5)
     rig.release(rig.claim(max_trials=8))
     rig.claim()
     with _counted(rig.database) as of_nine, rig.database.read() as session:
-        shown = trials.list_trials(session, jobs.find_job(session, job.id), None, 100).items
+        shown = trials.list_trials(session, jobs.find_job(session, job.id, NOBODY), None, 100).items
     assert [trial.state for trial in shown] == ["complete", "running", *["waiting"] * 7]
     assert of_one == of_nine
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from types import TracebackType
@@ -19,6 +20,7 @@ from lrsearch_worker.errors import (
 )
 from lrsearch_worker.retry import PATIENCE, Patience, persistently
 from lrsearch_worker.service import Service
+from lrsearch_worker.trial_logs import TRIAL_LOGS
 
 Reply = TypeVar("Reply")
 Command = Literal["stop", "close"]
@@ -54,9 +56,13 @@ class Heart:
         self._unreported = {work.id for work in lease.work}
         self._speaking = Lock()
         self._lost = False
-        self._thread = Thread(target=self._run, name="heart", daemon=True)
+        # In our context: its lines in the log name the job too.
+        self._thread = Thread(
+            target=copy_context().run, args=(self._run,), name="heart", daemon=True
+        )
 
     def __enter__(self) -> Self:
+        TRIAL_LOGS.begin(self._lease)
         self._thread.start()
         return self
 
@@ -68,6 +74,7 @@ class Heart:
     ) -> None:
         self._inbox.put("close")
         self._thread.join()
+        TRIAL_LOGS.end(self._lease)
 
     def beat(self, work_id: str, metrics: EpochMetrics) -> None:
         """Tell the service of a finished epoch."""
@@ -175,11 +182,15 @@ class Heart:
             if not self._unreported:
                 return []
             epochs = [epoch for epoch in epochs if epoch.work_id in self._unreported]
+            logs = TRIAL_LOGS.pending(self._lease)
+            logs = [log for log in logs if log.work_id in self._unreported]
             try:
-                reply = self._service.heartbeat(self._lease, Heartbeat(epochs=epochs))
+                reply = self._service.heartbeat(self._lease, Heartbeat(epochs=epochs, logs=logs))
             except ServiceRefusedError as error:
+                TRIAL_LOGS.delivered(self._lease, logs)  # else it would be refused again
                 self._log.error("heartbeat refused", reason=str(error))
                 return []
+            TRIAL_LOGS.delivered(self._lease, logs)
         self._obey(reply)
         return []
 

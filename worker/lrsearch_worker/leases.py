@@ -43,6 +43,7 @@ from lrsearch_worker.final import run_final
 from lrsearch_worker.heart import Heart
 from lrsearch_worker.service import Service
 from lrsearch_worker.trial import REASON_LENGTH, Observer, Outcome, reason_of, run_trials
+from lrsearch_worker.trial_logs import TRIAL_LOGS
 from lrsearch_worker.weights import WeightsError, complete_network
 
 RECIPE_IN_CARD: Final = {"epochs", "batch_size", "schedule", "momentum", "weight_decay", "seed"}
@@ -216,11 +217,12 @@ class Runner:
         return reply
 
     def _report(self, lease: Lease, work: Work, report: Report, heart: Heart) -> None:
+        report = _with_log(lease, work, report)
         try:
             heart.reported(work.id, partial(self._service.report, lease, work.id, report))
         except ServiceRefusedError as error:
             log.error("report refused", reason=str(error))
-            report = _failure(work, error)
+            report = _with_log(lease, work, _failure(work, error))
             heart.reported(work.id, partial(self._service.report, lease, work.id, report))
         log.info("report accepted", kind=report.kind)
 
@@ -301,6 +303,14 @@ def _may_win(work: TrialWork, report: TrialReport, to_beat: float | None) -> boo
     if work.replicate:
         return False
     return work.baseline or to_beat is None or report.curve[-1].val_top1 >= to_beat
+
+
+def _with_log(lease: Lease, work: Work, report: Report) -> Report:
+    """The report with what has not been sent of the trial's log."""
+    lines = [log.lines for log in TRIAL_LOGS.pending(lease) if log.work_id == work.id]
+    if not isinstance(report, TrialReport) or not lines:
+        return report
+    return report.model_copy(update={"log": lines[0]})
 
 
 def _failure(work: Work, error: Exception) -> Report:

@@ -6,6 +6,7 @@ import structlog
 from structlog.typing import Processor
 
 from lrsearch_worker.settings import LogFormat
+from lrsearch_worker.trial_logs import TRIAL_LOGS
 
 
 def configure_logs(form: LogFormat) -> None:
@@ -20,6 +21,7 @@ def configure_logs(form: LogFormat) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if people else "iso", utc=not people),
+        TRIAL_LOGS,
     ]
     rendered: list[Processor] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]

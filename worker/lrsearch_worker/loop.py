@@ -106,10 +106,10 @@ class Loop:
     def _run(self, lease: Lease) -> None:
         job = lease.task.job_id if lease.task else None
         with (
-            structlog.contextvars.bound_contextvars(job=job),
+            structlog.contextvars.bound_contextvars(job=job, lease=lease.id),
             Heart(self._hearts_service, lease, self._patience) as heart,
         ):
-            log.info("lease claimed", lease=lease.id, work=[work.kind for work in lease.work])
+            log.info("lease claimed", work=[work.kind for work in lease.work])
             self._heart = heart
             if self._stopping.is_set():  # since before the heart could be told
                 heart.stop()

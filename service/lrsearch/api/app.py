@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import structlog
 from anyio.to_thread import run_sync
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import DBAPIError
 
@@ -29,7 +29,7 @@ from lrsearch.api.routes import (
 )
 from lrsearch.api.security import BodyLimit, LoopbackGuard
 from lrsearch.api.service import Bell, Service
-from lrsearch.api.telemetry import Measured
+from lrsearch.api.telemetry import Measured, name_in_log
 from lrsearch.checkpoints import checkpoint_store
 from lrsearch.db.engine import Database
 from lrsearch.db.migrate import upgrade
@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lambda app: _lifespan(app, chosen),
         responses=PROBLEM_RESPONSES,
         redirect_slashes=False,
+        dependencies=[Depends(name_in_log)],
     )
     install_error_handlers(app)
     app.add_middleware(Measured)

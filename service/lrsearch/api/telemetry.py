@@ -1,14 +1,35 @@
-"""What is measured of every request."""
+"""What is measured of every request, and what its lines in the log say of it."""
 
+from secrets import token_hex
 from time import perf_counter
 
+import structlog
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lrsearch.metrics import REQUEST_SECONDS
 
+NAMES = {
+    "job_id": "job",
+    "number": "trial",
+    "lease_id": "lease",
+    "work_id": "work",
+    "data_set": "data_set",
+    "source_model": "source_model",
+}
+"""What a route's parameters are called in the log."""
+
+
+async def name_in_log(request: Request) -> None:
+    """Have every line that is logged for a request say which job, trial and lease it is about."""
+    given = request.path_params
+    structlog.contextvars.bind_contextvars(
+        **{NAMES[name]: value for name, value in given.items() if name in NAMES}
+    )
+
 
 class Measured:
-    """Notes how long each route takes until its answer begins."""
+    """Notes how long each route takes until its answer begins, and numbers the requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -18,6 +39,8 @@ class Measured:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request=token_hex(4))
         started, status = perf_counter(), 0
 
         def note() -> None:

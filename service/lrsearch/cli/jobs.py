@@ -1,4 +1,4 @@
-"""`lrsearch jobs`, `show` and `weights`."""
+"""`lrsearch jobs`, `show`, `logs` and `weights`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +44,24 @@ def show(context: typer.Context, job: JobReference = "last", json: Json = False)
     out.print(trials_table(report.job, report.trials))
     if report.result is not None:
         out.print(outcome(report))
+
+
+def logs(
+    context: typer.Context,
+    job: JobReference = "last",
+    trial: Annotated[
+        int | None, typer.Argument(min=0, help="Number of a trial (default: all).")
+    ] = None,
+) -> None:
+    """Print what workers logged of a job's trials."""
+    with client_of(context) as client:
+        job_id = job_of(client, job).id
+        if trial is not None:
+            out.print(client.trial_log(job_id, trial), end="", soft_wrap=True)
+            return
+        for each in client.trials(job_id):
+            if text := client.trial_log(job_id, each.number):
+                out.print(f"## trial {each.number}, {each.state}\n{text}", soft_wrap=True)
 
 
 def weights(

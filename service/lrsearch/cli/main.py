@@ -29,7 +29,16 @@ app = typer.Typer(
 
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
     "Everything on this machine": [up, demo],
-    "Jobs": [submit, watch, jobs.jobs, jobs.show, jobs.weights, report, recommend],
+    "Jobs": [
+        submit,
+        watch,
+        jobs.jobs,
+        jobs.show,
+        jobs.logs,
+        jobs.weights,
+        report,
+        recommend,
+    ],
     "Control of jobs": [
         control.pause,
         control.resume,

@@ -248,6 +248,11 @@ class Client:
         """One trial of a job."""
         return self._get(f"/v1/jobs/{job_id}/trials/{number}", Trial)
 
+    def trial_log(self, job_id: str, number: int) -> str:
+        """What workers logged of a trial; empty where nothing has come yet."""
+        path = f"/v1/jobs/{job_id}/trials/{number}/log"
+        return self._transport.request("GET", path, repeat=True).text
+
     def events(self, job_id: str, after: int = 0) -> Iterator[Event]:
         """A job's events as they happen, in order and each once; ends when the job has.
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lrsearch.contract.base import Accuracy, Contract, Identifier, Seconds, Sha256
+from lrsearch.contract.logs import MAX_LINES, LogLine, WorkLog
 from lrsearch.contract.probes import Probe
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
@@ -115,9 +116,12 @@ class Epoch(Contract):
 
 
 class Heartbeat(Contract):
-    """A sign of life, with the epochs finished since the last one."""
+    """A sign of life, with what has happened since the last one."""
 
     epochs: list[Epoch] = Field(default_factory=list, max_length=100_000)
+    logs: list[WorkLog] = Field(
+        default_factory=list, max_length=64, description="What was logged of the lease's trials."
+    )
 
 
 Directive = Literal["continue", "prune", "cancel", "pause"]
@@ -149,6 +153,9 @@ class TrialReport(Contract):
     )
     weights_sha256: Sha256 | None = Field(
         default=None, description="Of the weights uploaded under this lease for this trial."
+    )
+    log: list[LogLine] = Field(
+        default_factory=list, max_length=MAX_LINES, description="What was logged of it at last."
     )
 
 

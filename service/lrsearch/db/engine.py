@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -75,6 +75,11 @@ class Database:
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def after_commit(session: Session, act: Callable[[], object]) -> None:
+    """Do something once what the transaction writes is there for all to see, and only then."""
+    event.listen(session, "after_commit", lambda _: act(), once=True)
 
 
 def database_now(session: Session) -> datetime:

@@ -224,6 +224,19 @@ class EpochRow(Table):
     seconds: Mapped[float]
 
 
+class TrialLogRow(Table):
+    """The latest of what a worker logged of a trial under one lease."""
+
+    __tablename__ = "trial_logs"
+
+    trial_id: Mapped[str] = mapped_column(ForeignKey("trials.id"), primary_key=True)
+    lease_id: Mapped[str] = mapped_column(Id, primary_key=True)  # which may be gone by now
+    worker: Mapped[str]
+    began_at: Mapped[datetime]
+    last_line: Mapped[int]  # number of the last line taken
+    text: Mapped[str]
+
+
 class WorkerRow(Table):
     """A worker process that has registered."""
 

@@ -18,6 +18,7 @@ from lrsearch_worker.leases import Runner
 from lrsearch_worker.loop import Loop
 from lrsearch_worker.retry import Patience
 from lrsearch_worker.service import Service
+from lrsearch_worker.trial_logs import TRIAL_LOGS
 from tests.worker.loop.fake_service import WAIT_SECONDS, FakeService
 from tests.worker.loop.samples import Archive, three_animals
 
@@ -44,7 +45,7 @@ def service() -> Iterator[FakeService]:
 def log() -> Iterator[LogCapture]:
     """What is logged."""
     capture = LogCapture()
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture])
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, TRIAL_LOGS, capture])
     yield capture
     structlog.reset_defaults()
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Response, status
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, PlainTextResponse
 from sqlalchemy.exc import IntegrityError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from lrsearch import audit, control, jobs, keys, results, trials
+from lrsearch import audit, control, jobs, keys, results, trial_logs, trials
 from lrsearch.api.routes.parameters import Cursor, Limit, blob_response, download
 from lrsearch.api.security import Reader, Submitter
 from lrsearch.api.service import Running, Service
@@ -152,6 +152,20 @@ def get_trial(job_id: str, number: TrialNumber, service: Running, principal: Rea
     """One trial; number 0 is the baseline."""
     with service.database.read() as session:
         return trials.get_trial(session, jobs.find_job(session, job_id, principal), number)
+
+
+@router.get(
+    "/{job_id}/trials/{number}/log",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def get_trial_log(
+    job_id: str, number: TrialNumber, service: Running, principal: Reader
+) -> PlainTextResponse:
+    """What workers logged of a trial, the latest of each attempt; it lags a heartbeat behind."""
+    with service.database.read() as session:
+        text = trial_logs.trial_log(session, jobs.find_job(session, job_id, principal), number)
+    return PlainTextResponse(text)
 
 
 @router.get(

@@ -1,0 +1,34 @@
+"""Logs of trials: what a worker said while it ran one."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from lrsearch.contract.base import Contract, Identifier
+
+MAX_LINE_CHARACTERS = 4000
+"""Of one line's text; a traceback is one line."""
+
+MAX_LINES = 1000
+"""Of one trial in one message."""
+
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+
+
+class LogLine(Contract):
+    """One happening."""
+
+    number: int = Field(
+        ge=1, le=2**31 - 1, description="Counts up within a trial under a lease; may have gaps."
+    )
+    at: datetime = Field(description="By the worker's clock.")
+    level: LogLevel
+    text: str = Field(max_length=MAX_LINE_CHARACTERS)
+
+
+class WorkLog(Contract):
+    """Lines of a piece of work; those that were sent before may come again."""
+
+    work_id: Identifier
+    lines: list[LogLine] = Field(max_length=MAX_LINES)
