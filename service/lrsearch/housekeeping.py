@@ -1,7 +1,7 @@
 """Housekeeping: what each replica does in the background; any number of replicas may.
 
 One thread puts back expired leases, tells the ledger and collects garbage; another validates data
-sets, which can take minutes.
+sets, which can take minutes; a third tells webhooks, whose receivers may be slow.
 """
 
 import threading
@@ -24,6 +24,7 @@ from lrsearch.outbox import drain_outbox, retry_set_aside
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore, Sweep
+from lrsearch.webhooks import deliver_next
 
 log = structlog.get_logger(__name__)
 
@@ -44,12 +45,13 @@ class Housekeeping:
         self._store, self._ledger = store, ledger
         self._checkpoints = checkpoint_store(settings.data_dir)
         self._stop = threading.Event()
-        self._wake = {name: threading.Event() for name in ("keep", "validate")}
+        self._wake = {name: threading.Event() for name in ("keep", "validate", "tell")}
         self._next_tidying = 0.0
         self._hear_workers_out()
         self._threads = [
             threading.Thread(target=self._loop, args=("keep", self.keep), name="housekeeping"),
             threading.Thread(target=self._loop, args=("validate", self._validate), name="validate"),
+            threading.Thread(target=self._loop, args=("tell", self._tell), name="webhooks"),
         ]
 
     def start(self) -> None:
@@ -108,6 +110,10 @@ class Housekeeping:
             self._database, self._store, self._settings
         ):
             self._wake["keep"].set()
+
+    def _tell(self) -> None:
+        while not self._stop.is_set() and deliver_next(self._database, self._settings):
+            pass
 
 
 def collect_garbage(database: Database, store: BlobStore, settings: Settings) -> Sweep:

@@ -22,6 +22,7 @@ from lrsearch.contract.jobs import (
 from lrsearch.contract.pages import Page
 from lrsearch.contract.protocols import is_finite
 from lrsearch.contract.splits import SplitSizes, split_sizes
+from lrsearch.contract.webhooks import Delivery
 from lrsearch.data_sets import find_data_set, require_ready_data_set
 from lrsearch.db.engine import after_commit, database_now
 from lrsearch.db.tables import (
@@ -69,6 +70,10 @@ def submit_job(
     source_model = require_ready_source_model(
         find_source_model(session, request.source_model, principal)
     )
+    if request.webhook is not None and request.webhook.secret is None:
+        raise invalid_field(
+            "webhook.secret", "must be given: what is sent to the webhook is signed with it"
+        )
     resolved = request.resolved()
     require_strategy(resolved.strategy)
     splits = _splits(resolved, data_set)
@@ -96,6 +101,8 @@ def submit_job(
         seconds_spent=0.0,
         seconds_reserved=0.0,
         last_event=0,
+        webhook_secret=request.webhook and request.webhook.secret,
+        webhook_attempts=0,
         created_at=database_now(session),
     )
     try:
@@ -240,6 +247,8 @@ def end_job(session: Session, job: JobRow, state: JobState, reason: str | None) 
     """The job is over. A probe that is still being made is not waited for."""
     job.state, job.reason, job.exhausted, job.paused = state, reason, True, False
     job.finished_at = database_now(session)
+    if job.webhook_secret is not None:
+        job.webhook_next_at = job.finished_at
     unfinished = (WorkRow.job_id == job.id, WorkRow.state != "done")
     session.execute(
         update(LeaseRow)
@@ -329,6 +338,18 @@ def planned_trials(request: ResolvedRequest) -> int | None:
     return 1 + min(bounds) if bounds else None
 
 
+def _delivery(row: JobRow) -> Delivery | None:
+    if row.webhook_secret is None or row.finished_at is None:
+        return None
+    delivered = row.webhook_delivered_at is not None
+    return Delivery(
+        state="delivered" if delivered else "pending" if row.webhook_next_at else "failed",
+        attempts=row.webhook_attempts,
+        next_at=row.webhook_next_at,
+        error=row.webhook_error,
+    )
+
+
 def _as_contract(row: JobRow, unfinished: Reason | None) -> Job:
     best = (
         Best(
@@ -354,6 +375,7 @@ def _as_contract(row: JobRow, unfinished: Reason | None) -> Job:
         spent=Spent(trials=row.trials_begun, epochs=row.epochs_spent, seconds=row.seconds_spent),
         best=best,
         probe=probe_of(row),
+        delivery=_delivery(row),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

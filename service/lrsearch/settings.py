@@ -68,6 +68,10 @@ class Settings(BaseSettings):
         ge=0.0,
         description="Age from which a blob that nothing refers to is removed.",
     )
+    webhook_private_addresses: bool = Field(
+        default=False,
+        description="Let webhooks go to addresses that only this machine or its network can reach.",
+    )
     housekeeping_seconds: float = Field(
         default=1.0, gt=0.0, le=60.0, description="Pause between looks for expired leases."
     )

@@ -109,6 +109,17 @@ def submit(
         DeviceKind | None, typer.Option(help="Kind of device for all trials.")
     ] = None,
     priority: Annotated[int | None, typer.Option(help="Higher is served first.")] = None,
+    webhook: Annotated[
+        str | None, typer.Option(metavar="URL", help="Address that is told of the job's end.")
+    ] = None,
+    webhook_secret: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LRSEARCH_WEBHOOK_SECRET",
+            show_envvar=True,
+            help="Signs what is sent there; better in the environment.",
+        ),
+    ] = None,
     request: Annotated[
         Path | None,
         typer.Option(
@@ -145,6 +156,8 @@ def submit(
         "recipe.seed": seed,
         "device": device,
         "priority": priority,
+        "webhook.url": webhook,
+        "webhook.secret": webhook_secret if webhook is not None else None,
     }
     if scale:
         options["protocol.name"] = protocol or "graduated"

@@ -58,6 +58,9 @@ def job_summary(job: Job) -> RenderableType:
     grid.add_row(
         "recipe", f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.schedule}"
     )
+    if (delivery := job.delivery) is not None:
+        error = f": {delivery.error}" if delivery.error else ""
+        grid.add_row("webhook", f"{delivery.state}, attempt {delivery.attempts}{error}")
     if job.probe is not None:
         grid.add_row("probe", probe_line(job.probe))
     grid.add_row(

@@ -9,6 +9,7 @@ from lrsearch.client.errors import (
     ServiceUnreachableError,
     WaitTimeoutError,
 )
+from lrsearch.client.webhooks import SignatureError, read_webhook
 
 __all__ = [
     "FINISHED_JOBS",
@@ -18,5 +19,7 @@ __all__ = [
     "ProblemError",
     "RejectedError",
     "ServiceUnreachableError",
+    "SignatureError",
     "WaitTimeoutError",
+    "read_webhook",
 ]

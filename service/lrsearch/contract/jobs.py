@@ -18,6 +18,7 @@ from lrsearch.contract.protocols import (
 )
 from lrsearch.contract.reasons import ReasonCode
 from lrsearch.contract.recipes import Recipe
+from lrsearch.contract.webhooks import Delivery, Webhook
 from lrsearch.contract.workers import DeviceKind
 
 Strategy = Literal["recommend", "exhaustive", "random", "tpe", "gp"]
@@ -77,6 +78,8 @@ class JobRequest(Contract):
     )
     priority: Priority = Field(default=0, description="Higher is served first.")
 
+    webhook: Webhook | None = Field(default=None, description="Who is told of the job's end.")
+
     @model_validator(mode="after")
     def _strategy_fits_protocol(self) -> Self:
         protocol = self.protocol
@@ -112,7 +115,7 @@ class JobRequest(Contract):
         return self
 
     def resolved(self) -> "ResolvedRequest":
-        """The same request with the defaults that depend on other fields filled in."""
+        """The same request with the defaults that depend on other fields filled in, no secrets."""
         strategy = self.strategy or "recommend"
         recommends = strategy == "recommend"
         budget = self.budget
@@ -127,6 +130,7 @@ class JobRequest(Contract):
             "protocol": self.protocol or (Staged() if recommends else Graduated()),
             "strategy": strategy,
             "budget": budget,
+            "webhook": self.webhook and Webhook(url=self.webhook.url),
         }
         return ResolvedRequest(**{**dict(self), **filled})
 
@@ -221,6 +225,9 @@ class Job(Contract):
     probe: Probe | None = Field(
         default=None,
         description="What the task is like; null until it has been probed, or where that failed.",
+    )
+    delivery: Delivery | None = Field(
+        default=None, description="Of the webhook; null without one, or while the job is not over."
     )
     created_at: datetime
     started_at: datetime | None

@@ -146,6 +146,12 @@ class JobRow(Table):
             postgresql_where=text("deleted_at IS NOT NULL"),
             sqlite_where=text("deleted_at IS NOT NULL"),
         ),
+        Index(
+            "ix_jobs_webhook",
+            "webhook_next_at",
+            postgresql_where=text("webhook_next_at IS NOT NULL"),
+            sqlite_where=text("webhook_next_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -179,6 +185,11 @@ class JobRow(Table):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    webhook_secret: Mapped[str | None]  # null: nobody is to be told
+    webhook_attempts: Mapped[int] = mapped_column(default=0)
+    webhook_error: Mapped[str | None]  # of the last attempt
+    webhook_next_at: Mapped[datetime | None]  # null: not yet, or never again
+    webhook_delivered_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]  # unknown to users since; soon the row goes too
 
 
