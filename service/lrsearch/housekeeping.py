@@ -10,29 +10,24 @@ from contextvars import copy_context
 from time import monotonic
 
 import structlog
-from sqlalchemy import select, union
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from lrsearch.checkpoints import checkpoint_store
 from lrsearch.control import purge_deleted
 from lrsearch.data_sets import validate_next
 from lrsearch.db.engine import Database
-from lrsearch.db.tables import DataSetRow, SourceModelRow, TrialRow, WorkRow
+from lrsearch.garbage import BLOBS, CHECKPOINTS, collect_garbage
 from lrsearch.leases import expire_leases
 from lrsearch.metrics import STORE_BYTES
 from lrsearch.outbox import drain_outbox, retry_set_aside
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
-from lrsearch.store import BlobStore, Sweep
+from lrsearch.store import BlobStore
 from lrsearch.webhooks import deliver_next
 
 log = structlog.get_logger(__name__)
 
 TIDY_SECONDS = 600.0
 """How often unreferenced blobs are removed, and the ledger is told again what it would not take."""
-
-CHECKPOINT_GRACE_SECONDS = 120.0
-"""A checkpoint is linked by the request that brings it, and large; losing one costs a restart."""
 
 
 class Housekeeping:
@@ -43,7 +38,6 @@ class Housekeeping:
     ) -> None:
         self._settings, self._database = settings, database
         self._store, self._ledger = store, ledger
-        self._checkpoints = checkpoint_store(settings.data_dir)
         self._stop = threading.Event()
         self._wake = {name: threading.Event() for name in ("keep", "validate", "tell")}
         self._next_tidying = 0.0
@@ -94,10 +88,7 @@ class Housekeeping:
         if monotonic() >= self._next_tidying:
             self._next_tidying = monotonic() + TIDY_SECONDS
             retry_set_aside(self._database)
-            swept = collect_garbage(self._database, self._store, self._settings)
-            STORE_BYTES.labels("blobs").set(swept.kept_bytes)
-            swept = collect_checkpoints(self._database, self._checkpoints, self._settings)
-            STORE_BYTES.labels("checkpoints").set(swept.kept_bytes)
+            self._tidy()
         purge_deleted(self._database, self._ledger)
         drain_outbox(self._database, self._ledger)
 
@@ -111,30 +102,14 @@ class Housekeeping:
         ):
             self._wake["keep"].set()
 
+    def _tidy(self) -> None:
+        found = collect_garbage(self._database, self._settings)
+        for kind, name in ((BLOBS, "blobs"), (CHECKPOINTS, "checkpoints")):
+            [kept_bytes] = [it.kept_bytes for it in found if it.kind == kind]
+            STORE_BYTES.labels(name).set(kept_bytes or 0)
+        if removed := {it.kind: it.number for it in found if it.number}:
+            log.info("garbage collected", **removed)
+
     def _tell(self) -> None:
         while not self._stop.is_set() and deliver_next(self._database, self._settings):
             pass
-
-
-def collect_garbage(database: Database, store: BlobStore, settings: Settings) -> Sweep:
-    """Remove old blobs that no row refers to."""
-    references = (
-        select(DataSetRow.upload_sha256),
-        select(DataSetRow.content_sha256),
-        select(SourceModelRow.weights_sha256),
-        select(TrialRow.weights_sha256),
-        select(WorkRow.upload_sha256).where(WorkRow.state == "leased"),
-    )
-    with database.read() as session:
-        rows = session.scalars(union(*references))
-        referenced = {sha256 for sha256 in rows if sha256 is not None}
-    return store.collect(referenced, settings.blob_grace_seconds)
-
-
-def collect_checkpoints(database: Database, store: BlobStore, settings: Settings) -> Sweep:
-    """Remove checkpoints of trials that are over, and those never linked."""
-    linked = select(TrialRow.checkpoint_sha256).where(TrialRow.checkpoint_sha256.is_not(None))
-    with database.read() as session:
-        referenced = {sha256 for sha256 in session.scalars(linked) if sha256 is not None}
-    grace_seconds = min(settings.blob_grace_seconds, CHECKPOINT_GRACE_SECONDS)
-    return store.collect(referenced, grace_seconds)

@@ -5,6 +5,7 @@ are this replica's, to be summed over all; gauges from the database are the same
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
@@ -101,7 +102,7 @@ def _waiting(session: Session) -> Iterator[GaugeMetricFamily]:
         "How long the oldest work of a kind has been waiting; 0 where none waits.",
         labels=["kind"],
     )
-    since = {}
+    since: dict[str, datetime] = {}
     for kind, device, count, first in session.execute(
         select(WorkRow.kind, JobRow.device, func.count(), func.min(WorkRow.waits_since))
         .outerjoin(JobRow, JobRow.id == WorkRow.job_id)

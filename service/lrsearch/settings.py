@@ -68,6 +68,23 @@ class Settings(BaseSettings):
         ge=0.0,
         description="Age from which a blob that nothing refers to is removed.",
     )
+    keep_jobs_days: float | None = Field(
+        default=None, ge=0.0, description="Finished jobs are deleted after so long; null: never."
+    )
+    keep_data_sets_days: float | None = Field(
+        default=None,
+        ge=0.0,
+        description="Data sets that no job uses are deleted at that age; null: never.",
+    )
+    keep_logs_days: float | None = Field(
+        default=90.0, ge=0.0, description="Logs of trials go at that age; null: with their jobs."
+    )
+    keep_leases_days: float | None = Field(
+        default=30.0,
+        ge=0.0,
+        description="Leases that are over, and workers not seen since, go after so long; null: "
+        "leases with their jobs, workers never.",
+    )
     webhook_private_addresses: bool = Field(
         default=False,
         description="Let webhooks go to addresses that only this machine or its network can reach.",

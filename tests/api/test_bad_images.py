@@ -8,8 +8,7 @@ from zlib import crc32
 import pytest
 
 from lrsearch.contract.datasets import DataSet
-from lrsearch.housekeeping import collect_garbage
-from lrsearch.settings import Settings
+from lrsearch.garbage import collect_garbage
 from tests.api.conftest import problem, uploaded
 from tests.api.samples import Files, silhouettes, zip_of
 from tests.api.serving import Api
@@ -155,5 +154,6 @@ def test_a_rejected_upload_is_not_kept(api: Api) -> None:
     assert uploaded(api, "one", archive)["state"] == "rejected"
     content = sha256(archive).hexdigest()
     assert content in api.stored_files()
-    collect_garbage(api.service.database, api.service.store, Settings(blob_grace_seconds=0.0))
+    settings = api.settings.model_copy(update={"blob_grace_seconds": 0.0})
+    collect_garbage(api.service.database, settings)
     assert content not in api.stored_files()

@@ -1,6 +1,7 @@
 """The commands against a running service."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,21 @@ def test_a_job_is_deleted_when_that_is_confirmed(run: Run, client: Client, data_
     assert next(client.jobs(name="doomed"), None) is not None
     assert "is deleted" in run("delete", "doomed", "--yes").output
     assert next(client.jobs(name="doomed"), None) is None
+
+
+def test_garbage_is_counted_then_removed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LRSEARCH_DATA_DIR", str(tmp_path / "data"))
+    assert run("gc").exit_code == 2  # there is no database yet
+    assert run("db", "upgrade").exit_code == 0
+    left = tmp_path / "data" / "incoming" / "tmpabc"
+    left.write_bytes(b"half an upload")
+    os.utime(left, (0, 0))
+
+    said = run("gc", "--dry-run").output
+    assert "would be removed" in said
+    assert left.exists()
+    done = run("gc").output
+    assert "files and unfinished uploads         1     14 B" in done
+    assert not left.exists()

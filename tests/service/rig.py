@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from sqlalchemy import select, update
@@ -63,6 +63,13 @@ class Rig:
     def __init__(self, database: Database, settings: Settings) -> None:
         self.database, self.settings = database, settings
         self.add_data_set("animals", images_per_label=100)
+
+    @classmethod
+    def of(cls, database: Database, settings: Settings) -> Self:
+        """A service that goes on with what its database holds."""
+        rig = cls.__new__(cls)
+        rig.database, rig.settings = database, settings
+        return rig
 
     def add_data_set(self, name: str, images_per_label: int, owner: str = SHARED) -> None:
         """A data set of 3 labels that is ready."""

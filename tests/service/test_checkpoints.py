@@ -16,7 +16,7 @@ from lrsearch.contract.protocols import LastLayer
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch.db.tables import TrialRow
 from lrsearch.errors import ConflictError, InvalidError
-from lrsearch.housekeeping import collect_checkpoints
+from lrsearch.garbage import CHECKPOINTS, collect_garbage
 from lrsearch.search.budget import SAFETY
 from tests.service.rig import Rig, curve
 
@@ -171,12 +171,12 @@ def test_checkpoints_that_no_trial_goes_on_from_are_collected(rig: Rig) -> None:
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(b"state")
         os.utime(file, (time.time() - 600.0,) * 2)
-    assert collect_checkpoints(rig.database, store, rig.settings).bytes == len(b"state")
+    assert _collected(rig) == len(b"state")
     rig.end(over, "diverged")
-    assert collect_checkpoints(rig.database, store, rig.settings).bytes == len(b"state")
+    assert _collected(rig) == len(b"state")
     assert [file.exists() for file in files] == [True, False, False]
     rig.cancel(job.id)
-    assert collect_checkpoints(rig.database, store, rig.settings).bytes == len(b"state")
+    assert _collected(rig) == len(b"state")
 
 
 def test_a_checkpoint_tells_which_one_it_replaces(rig: Rig) -> None:
@@ -256,3 +256,9 @@ def _limit(lease: Lease) -> float | None:
     (work,) = lease.work
     assert isinstance(work, TrialWork)
     return work.seconds_limit
+
+
+def _collected(rig: Rig) -> int | None:
+    """Bytes of checkpoints that a collection removes."""
+    [found] = [it for it in collect_garbage(rig.database, rig.settings) if it.kind == CHECKPOINTS]
+    return found.bytes

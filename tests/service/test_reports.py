@@ -17,7 +17,7 @@ from lrsearch.contract.protocols import LastLayer
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch.db.tables import SourceModelRow, TrialRow
 from lrsearch.errors import ConflictError, InvalidError
-from lrsearch.housekeeping import collect_garbage
+from lrsearch.garbage import collect_garbage
 from lrsearch.store import BlobStore
 from tests.service.rig import Rig, curve, one_database
 from tests.service.snapshot import snapshot
@@ -176,7 +176,7 @@ def test_weights_that_are_kept_no_longer_are_removed_from_the_store(rig: Rig) ->
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"weights")
     settings = rig.settings.model_copy(update={"blob_grace_seconds": 0.0})
-    collect_garbage(rig.database, store, settings)
+    collect_garbage(rig.database, settings)
     kept = [store.path(str(digest)).exists() for digest in weights]
     assert kept == [True, False, False, True, True]
 

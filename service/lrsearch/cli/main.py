@@ -11,6 +11,7 @@ from lrsearch.cli import control, data, db, jobs, keys, models, prior
 from lrsearch.cli.connection import Connection
 from lrsearch.cli.demo import demo
 from lrsearch.cli.errors import Commands
+from lrsearch.cli.gc import gc
 from lrsearch.cli.recommend import recommend
 from lrsearch.cli.report import report
 from lrsearch.cli.serve import serve
@@ -54,6 +55,7 @@ app.add_typer(data.app, name="data", rich_help_panel="What jobs are made of")
 app.add_typer(models.app, name="models", rich_help_panel="What jobs are made of")
 app.command(rich_help_panel="What jobs are made of")(workers)
 app.command(rich_help_panel="Running a service")(serve)
+app.command(rich_help_panel="Running a service")(gc)
 app.add_typer(db.app, name="db", rich_help_panel="Running a service")
 app.add_typer(keys.app, name="keys", rich_help_panel="Running a service")
 app.add_typer(prior.app, name="prior", rich_help_panel="Running a service")
