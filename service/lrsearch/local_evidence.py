@@ -56,7 +56,7 @@ def local_evidence(session: Session) -> Evidence:
         select(JobRow, DataSetRow, SourceModelRow)
         .join(DataSetRow, DataSetRow.id == JobRow.data_set_id)
         .join(SourceModelRow, SourceModelRow.id == JobRow.source_model_id)
-        .where(JobRow.state == "complete")
+        .where(JobRow.state == "complete", JobRow.deleted_at.is_(None))
         .order_by(JobRow.id.desc())
     )
     for job, data_set, source in session.execute(query):
