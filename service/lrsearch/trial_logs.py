@@ -78,7 +78,7 @@ def _begin(session: Session, lease: LeaseRow, trial: TrialRow) -> TrialLogRow:
 
 def _shown(line: LogLine) -> str:
     text = line.text.replace("\x00", "").rstrip().replace("\n", "\n    ")
-    at = line.at.astimezone(UTC) if line.at.tzinfo else line.at
+    at = line.at.astimezone(UTC)
     return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d} {line.level:<8} {text}\n"
 
 

@@ -123,7 +123,7 @@ async def _attempt(due: _Due, settings: Settings) -> str | None:
             return await _send(due, settings)
     except TimeoutError:
         return f"there was no answer within {ATTEMPT_SECONDS:g} s"
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+    except Exception as error:  # a user's address must not hold up the others'
         return f"{type(error).__name__}: {error}"[:500]
 
 

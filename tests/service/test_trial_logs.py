@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import ValidationError
 
 from lrsearch import jobs, leases
 from lrsearch.contract.jobs import Job
@@ -115,6 +116,12 @@ def test_characters_that_a_database_cannot_keep_are_left_out(rig: Rig) -> None:
     job = rig.submit()
     send(rig, rig.claim(), line(1, "nul \x00 and café"))
     assert log_of(rig, job)[1].endswith("nul  and café")
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "2026-01-02T12:00:00"])
+def test_a_moment_that_cannot_be_shown_is_refused(at: str) -> None:
+    with pytest.raises(ValidationError, match="at"):
+        LogLine.model_validate({"number": 1, "at": at, "level": "info", "text": ""})
 
 
 @one_database

@@ -203,7 +203,8 @@ class Heart:
         self._lost = True
         self.over.set()
         self._log.info("job paused")
-        self._hand_back()
+        with self._speaking:  # a report that is under way still counts
+            self._hand_back()
 
     def _pause_seconds(self, failures: int) -> float:
         first, longest = self._patience

@@ -1,9 +1,9 @@
 """Logs of trials: what a worker said while it ran one."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from lrsearch.contract.base import Contract, Identifier
 
@@ -22,7 +22,11 @@ class LogLine(Contract):
     number: int = Field(
         ge=1, le=2**31 - 1, description="Counts up within a trial under a lease; may have gaps."
     )
-    at: datetime = Field(description="By the worker's clock.")
+    at: AwareDatetime = Field(
+        ge=datetime(1970, 1, 1, tzinfo=UTC),
+        lt=datetime(9000, 1, 1, tzinfo=UTC),
+        description="By the worker's clock.",
+    )
     level: LogLevel
     text: str = Field(max_length=MAX_LINE_CHARACTERS)
 
