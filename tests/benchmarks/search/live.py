@@ -5,12 +5,14 @@ task; the job comes by REST, as a user's would. Prints a JSON object for each ta
 """
 
 import json
+import logging
 import statistics
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
+import structlog
 import typer
 
 from lrsearch.client import Client
@@ -47,6 +49,7 @@ def main(
     names: Annotated[str, typer.Option("--tasks", help="Comma-separated.")] = ",".join(FIVE),
 ) -> None:
     """Run tasks that the prior does not know, and compare with what the table says of them."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     tasks, repeats = known_tasks(table)
     for name in names.split(","):
         task = next(task for task in tasks if task.name == name)
