@@ -231,7 +231,10 @@ def _directive(session: Session, job: JobRow, work_id: str, cuts: dict[int, Cut]
         return "continue"
     if _target_reached(job) is not None:
         return "cancel"
-    return "prune" if _pruning_reason(session, job, trial) else "continue"
+    if (reason := _pruning_reason(session, job, trial)) is None:
+        return "continue"
+    trial.reason = reason  # kept: when the report comes, its rivals have gone on
+    return "prune"
 
 
 def _target_reached(job: JobRow) -> float | None:
@@ -283,11 +286,12 @@ def _finish_trial(session: Session, job: JobRow, work: WorkRow, report: TrialRep
     _tell_epochs(session, job, trial, report.curve)  # it may overtake the last heartbeat
     settle_reservation(session, job, trial, len(report.curve))
     forget_checkpoint(trial)
+    told = trial.reason
     trial.state, trial.reason = report.outcome, report.reason
     if report.outcome in ("pruned", "cancelled") and cut is not None:
         trial.reason = cut.reason
     elif report.outcome == "pruned" and not report.reason:
-        trial.reason = _pruning_reason(session, job, trial)
+        trial.reason = told or _pruning_reason(session, job, trial)
     trial.seconds, trial.finished_at = report.seconds, database_now(session)
     count_trial(session, report.outcome, report.seconds, baseline=trial.baseline)
     job.seconds_spent += report.seconds

@@ -73,7 +73,7 @@ def test_one_that_fails_leaves_its_reason_and_the_job_goes_on(rig: Rig) -> None:
     lease = rig.claim()
     with capture_logs() as logs:
         rig.report(lease, probe_of(lease), FailedReport(reason="out of memory"))
-    assert [(e["event"], e["reason"]) for e in logs] == [("probe failed", "out of memory")]
+    assert ("probe failed", "out of memory") in [(e["event"], e["reason"]) for e in logs]
     assert rig.events(job)[-1].body == ProbeFinished(probe=None, reason="out of memory")
     rig.complete(lease, 0.5)
     rig.run()

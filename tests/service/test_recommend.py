@@ -380,13 +380,15 @@ def test_of_trials_that_run_together_one_is_left_at_half_of_the_epochs(rig: Rig)
 
 
 def test_a_later_trial_gives_way_to_a_better_one_at_half_of_its_epochs(rig: Rig) -> None:
-    submit(rig, epochs=4, budget=Budget(trials=2))
+    job = submit(rig, epochs=4, budget=Budget(trials=2))
     looked_at(rig)
     rig.complete(rig.claim(), 0.9)
     lease = rig.claim()
     (later,) = lease.work
     assert rig.heartbeat(lease, {later.id: [0.1]}).directives == {later.id: "continue"}
     assert rig.heartbeat(lease, {later.id: [0.1] * 2}).directives == {later.id: "prune"}
+    rig.end(lease, "pruned", 0.1, 0.1, 0.1)
+    assert "after 2 of 4 epochs" in (rig.trials(job)[2].reason or "")
 
 
 def test_the_only_trial_is_not_stopped_for_the_baseline(rig: Rig) -> None:
