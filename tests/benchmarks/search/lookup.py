@@ -137,7 +137,8 @@ def evidence_of(
         repeats: The same with other seeds; those of other tasks are left out.
     """
     numbers = {task.name: number for number, task in enumerate(tasks)}
-    groups, rates, values, noise = [], [], [], []
+    groups, values, noise = [], [], []
+    rates: list[list[float]] = []
     for task in (*tasks, *(each for each in repeats if each.name in numbers)):
         number = numbers[task.name]
         trials = [BASELINE, *task.of(*layers, SEEDS)]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.benchmarks.search.lookup import BASELINE, PAPER
-from tests.benchmarks.search.made_up import MIDDLING, Watched, a_task
+from tests.benchmarks.search.made_up import MIDDLING, Curve, Watched, a_task
 from tests.benchmarks.search.strategies.early import halving, one_epoch
 from tests.benchmarks.search.strategies.hyperband import (
     asha,
@@ -24,7 +24,7 @@ def epochs_of(task: Watched) -> list[int]:
 
 
 def test_one_epoch_ends_with_the_best_after_it_for_11_and_19_epochs() -> None:
-    curves = [0.5, [0.6] + [0.3] * 19, *MIDDLING[2:]]
+    curves: list[Curve] = [0.5, [0.6] + [0.3] * 19, *MIDDLING[2:]]
     task = Watched(a_task(curves))
     assert one_epoch(task, 1.5, 0) == 2
     assert epochs_of(task) == [1] * 11

@@ -10,7 +10,7 @@ from tests.benchmarks.tasks.rows import SCHEMA, Row, write_rows
 from tests.benchmarks.tasks.table import PROBES_LINES, read_table, write_table
 from tests.probes import a_probe
 
-KEY = {"task": "digits-5", "source": "letters", "seed": 0}
+KEY: dict[str, str | int] = {"task": "digits-5", "source": "letters", "seed": 0}
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def hyperband(task: Task, budget: float, draw: int) -> int:
         before = 0
         for rung in bracket:
             if before:
-                alive.sort(key=lambda trial, epoch=before: -task.val_top1(trial, epoch))
+                alive = _ranked(task, alive, before)
             alive = alive[: rung.trials]
             if not all(runs.run(trial, rung.epoch) for trial in alive):
                 return runs.deliver(BASELINE)
@@ -95,11 +95,15 @@ def promotion(
     """
     for rung, above in reversed(list(pairwise(ladder))):
         there = [trial for trial, epoch in epochs.items() if epoch >= rung]
-        there.sort(key=lambda trial, epoch=rung: -task.val_top1(trial, epoch))
-        for trial in there[: len(there) // eta]:
+        for trial in _ranked(task, there, rung)[: len(there) // eta]:
             if epochs[trial] == rung:
                 return trial, above
     return None
+
+
+def _ranked(task: Task, trials: Sequence[int], epoch: int) -> list[int]:
+    """The best after `epoch` first."""
+    return sorted(trials, key=lambda trial: -task.val_top1(trial, epoch))
 
 
 def _powers(epochs: int, eta: int) -> int:

@@ -1,16 +1,17 @@
 """Strategies that finetune to the end whatever they try: exhaustive, random, Optuna's samplers."""
 
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
-from lrsearch.contract.jobs import Strategy
 from lrsearch.contract.protocols import PAPER_SCALES, Graduated
 from lrsearch.search.proposals import Tried, propose
 from tests.benchmarks.search.lookup import BASELINE, PAPER, Task
 from tests.benchmarks.search.strategies.replay import Replay
 
 _PROTOCOL: Final = Graduated()
+
+Sampler = Literal["tpe", "gp"]
 
 
 def exhaustive(task: Task, budget: float, draw: int) -> int:
@@ -24,7 +25,7 @@ def random(task: Task, budget: float, draw: int) -> int:
     return task.selected([BASELINE, *drawn.tolist()])
 
 
-def sampled(strategy: Strategy) -> Replay:
+def sampled(strategy: Sampler) -> Replay:
     """One of Optuna's samplers on the paper's 11 scales, as the service asks it."""
     paths: dict[tuple[str, str, int, int], list[int]] = {}
 
@@ -40,7 +41,7 @@ def sampled(strategy: Strategy) -> Replay:
     return replay
 
 
-def _next(strategy: Strategy, task: Task, tried: list[int], draw: int) -> int:
+def _next(strategy: Sampler, task: Task, tried: list[int], draw: int) -> int:
     known = [
         Tried({"scale": PAPER_SCALES[trial - 1]}, "complete", task.val_top1(trial))
         for trial in tried
