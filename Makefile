@@ -8,7 +8,7 @@ JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 
 .PHONY: demo up test lint test-compose bench-engine bench-search clean
 
-demo: $(INSTALLED)  ## One real job from submission to the finetuned model, in about half a minute
+demo: $(INSTALLED)  ## One real job from submission to the finetuned model, in some twenty seconds
 	$(BIN)/lrsearch demo --out out/demo
 
 up: $(INSTALLED)  ## Service, dashboard and a local worker on SQLite, on loopback

@@ -33,18 +33,19 @@ def test_the_demo_ends_with_a_winner_a_report_and_weights(
     demo = CliRunner().invoke(app, ["demo", "--out", "out", "--source", "random"])
 
     assert demo.exit_code == 0, demo.output
-    winner = next(line for line in demo.output.splitlines() if line.rstrip().endswith("winner"))
-    assert winner.split()[:2] == ["scale", "2.5"]
+    assert "winner" in demo.output
     assert "points of test top-1" in demo.output
-    assert "scale 2.5, second seed" in demo.output
-    assert "The gain repeats with a second seed" in " ".join(demo.output.split())
+    assert "of the highest expected top-1" in demo.output
     assert "lrsearch up --data out/data" in demo.output
 
     report = JobReport.model_validate_json(Path("out/report.json").read_text())
     assert report.job.state == "complete"
-    assert [trial.replicate for trial in report.trials] == 12 * [0] + [1]
+    assert [trial.state for trial in report.trials] == 4 * ["complete"]  # baseline, 3 finetunes
+    assert report.result is not None
     assert report.data_set.statistics is not None
     assert len(report.data_set.statistics.labels) == 10
     assert "silhouettes" in Path("out/report.html").read_text()
-    assert Path("out/winner.safetensors").read_bytes() == b"weights of trial 6"
+    assert Path("out/winner.safetensors").read_bytes() == b"weights of trial %d" % (
+        report.result.winner.trial
+    )
     assert "service stopped" in Path("out/logs/service.log").read_text()

@@ -1,4 +1,4 @@
-"""`lrsearch demo`: a real search from start to end on this machine, in a few minutes."""
+"""`lrsearch demo`: a real search from start to end on this machine, in seconds."""
 
 import shutil
 from importlib.resources import as_file, files
@@ -22,12 +22,9 @@ from lrsearch.cli.watch import follow
 from lrsearch.client import Client
 from lrsearch.contract.datasets import DataSet
 from lrsearch.contract.jobs import Job, JobRequest
-from lrsearch.contract.recipes import Recipe
 from lrsearch.report.job_report import JobReport
 
 IMAGES_PER_LABEL = 10
-
-EPOCHS = 15
 
 _DATA_SET = "silhouettes"
 
@@ -77,8 +74,6 @@ def _request(data_set: DataSet, source: str) -> JobRequest:
         source_model=source,
         name="demo",
         images_per_label=IMAGES_PER_LABEL,
-        strategy="exhaustive",
-        recipe=Recipe(epochs=EPOCHS),
     )
 
 
@@ -103,9 +98,8 @@ def _introduction(data_set: DataSet, job: Job) -> Text:
     return Text(
         f"Target {data_set.name}{images}: real silhouettes of animals. "
         f"Source model {job.request.source_model}.\n"
-        f"Job {job.id}: {IMAGES_PER_LABEL} images per label, protocol "
-        f"{job.request.protocol.name}, {job.trials_planned} trials of {EPOCHS} epochs, "
-        "then the winner's rates with a second seed.\n"
+        f"Job {job.id}: {IMAGES_PER_LABEL} images per label. After a look at the task, its budget "
+        f"of {job.request.budget.finetunes:g} finetunes goes to the rates that are recommended.\n"
     )
 
 

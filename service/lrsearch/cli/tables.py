@@ -65,7 +65,7 @@ def job_summary(job: Job) -> RenderableType:
         grid.add_row("probe", probe_line(job.probe))
     grid.add_row(
         "spent",
-        f"{job.spent.trials} finetunes, {job.spent.epochs} epochs, {duration(job.spent.seconds)}",
+        f"{job.spent.trials} trials, {job.spent.epochs} epochs, {duration(job.spent.seconds)}",
     )
     return grid
 
