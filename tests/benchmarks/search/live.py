@@ -27,7 +27,7 @@ from tests.benchmarks.search.fitted import fitted_prior, known_tasks
 from tests.benchmarks.search.lookup import GRADUATED, JOINT, Task
 from tests.benchmarks.search.strategies.recommended import Search
 from tests.benchmarks.tasks.build import files_of
-from tests.benchmarks.tasks.suite import SUITE
+from tests.benchmarks.tasks.suite import SUITE, recipe_of
 from tests.benchmarks.tasks.table import FOLDER
 
 FIVE: Final = (
@@ -102,6 +102,7 @@ def _request(task: Task, client: Client, suite: Path, sources: Path) -> JobReque
         data_set=target.name,
         source_model=source,
         images_per_label=target.images_per_label,
+        recipe=recipe_of(source),
         budget=Budget(finetunes=FINETUNES),
         confirm=False,
     )

@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 
-from lrsearch.contract.recipes import Recipe
 from tests.benchmarks.tasks.build import build, files_of
 from tests.benchmarks.tasks.look import append_probe, look, read_probes
 from tests.benchmarks.tasks.points import LAYERS
 from tests.benchmarks.tasks.run import Cell, run_cells
-from tests.benchmarks.tasks.suite import SUITE
+from tests.benchmarks.tasks.suite import SUITE, recipe_of
 from tests.benchmarks.tasks.table import FOLDER, PROBES_LINES, write_table
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -48,7 +47,6 @@ def run_command(
     layer: Annotated[str, typer.Argument(help=f"One of {', '.join(LAYERS)}.")],
     tasks: Annotated[str, typer.Option(help="Comma-separated; all by default.")] = ",".join(SUITE),
     source: Annotated[str | None, typer.Option(help="This one; each task's by default.")] = None,
-    input_size: Annotated[int | None, typer.Option(help="Default: the source's.")] = None,
     threads: Annotated[int, typer.Option(help="Trials that compute at a time.")] = 2,
     suite: Suite = Path("out/suite"),
     sources: Sources = Path("out/sources"),
@@ -69,7 +67,7 @@ def run_command(
         for name in tasks.split(",")
         for chosen in ([source] if source else SUITE[name].sources)
     ]
-    run_cells(cells, suite, sources, rows, input_size, threads)
+    run_cells(cells, suite, sources, rows, threads)
 
 
 @app.command("look")
@@ -87,7 +85,7 @@ def look_command(
             for seed in range(seeds):
                 if (task.name, source, seed) in there or not files_of(suite, task).user.exists():
                     continue
-                found = look(task, source, Recipe(seed=seed), suite, sources)
+                found = look(task, source, recipe_of(source, seed), suite, sources)
                 append_probe(path, {"task": task.name, "source": source, "seed": seed}, found)
                 print(f"{task.name} {source} {seed}: {found.seconds:.2f} s", flush=True)
 

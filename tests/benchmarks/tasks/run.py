@@ -15,7 +15,6 @@ import torch
 from lrsearch.client import Client
 from lrsearch.contract.jobs import JobRequest
 from lrsearch.contract.protocols import Protocol
-from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.workers import WorkerRegistration
 from lrsearch.embedded import Embedded
 from lrsearch_worker.cache import Cache
@@ -28,7 +27,7 @@ from tests.benchmarks.tasks.build import files_of
 from tests.benchmarks.tasks.observe import Auditor
 from tests.benchmarks.tasks.points import Layer
 from tests.benchmarks.tasks.rows import Row, row_of, write_rows
-from tests.benchmarks.tasks.suite import SuiteTask
+from tests.benchmarks.tasks.suite import SuiteTask, recipe_of
 
 _CACHE_BYTES = 4 * 2**30
 _NO_CHECKPOINTS = 1e9
@@ -50,9 +49,7 @@ class Cell(NamedTuple):
         return f"{self.layer.name}--{self.task.name}--{self.source}--{self.seed}"
 
 
-def run_cells(
-    cells: list[Cell], suite: Path, sources: Path, rows: Path, input_size: int | None, threads: int
-) -> None:
+def run_cells(cells: list[Cell], suite: Path, sources: Path, rows: Path, threads: int) -> None:
     """Runs those that are not stored yet.
 
     Args:
@@ -60,7 +57,6 @@ def run_cells(
         suite: Folder that `build` wrote.
         sources: Folder of source models, `NAME.safetensors`; shipped ones need no file.
         rows: Folder of the stored cells.
-        input_size: Pixels a side; None takes the source model's.
         threads: Trials that compute at a time.
     """
     missing = [cell for cell in cells if not (rows / f"{cell.name}.parquet").exists()]
@@ -72,7 +68,7 @@ def run_cells(
         for number, cell in enumerate(missing, start=1):
             started = perf_counter()
             _provide(client, cell, suite, sources)
-            found = _run(client, auditor, cell, suite, input_size)
+            found = _run(client, auditor, cell, suite)
             write_rows(rows / f"{cell.name}.parquet", found)
             print(
                 f"{number}/{len(missing)} {cell.name}: {len(found)} trials, "
@@ -121,11 +117,9 @@ def _provide(client: Client, cell: Cell, suite: Path, sources: Path) -> None:
         client.wait_for_source_model(cell.source)
 
 
-def _run(
-    client: Client, auditor: Auditor, cell: Cell, suite: Path, input_size: int | None
-) -> list[Row]:
+def _run(client: Client, auditor: Auditor, cell: Cell, suite: Path) -> list[Row]:
     auditor.begin(files_of(suite, cell.task).audit)
-    recipe = Recipe(seed=cell.seed, input_size=input_size)
+    recipe = recipe_of(cell.source, cell.seed)
     request = JobRequest(
         data_set=cell.task.name,
         source_model=cell.source,

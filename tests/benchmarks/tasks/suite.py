@@ -5,10 +5,18 @@ tasks and far from others; none has been trained on a domain whose tasks it is u
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from lrsearch.contract.recipes import Recipe
+
 GENERAL, LETTERS, EMOJI, GARMENTS = "general", "letters", "emoji", "garments"
+
+IMAGENET: Final = "imagenet"
+"""A network of another kind, see `imagenet.py`; only tasks of few images are affordable with it."""
+
+INPUT_SIZES: Final = {IMAGENET: 64}
+"""Pixels a side, where they are not the source's own."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,11 @@ class SuiteTask:
     """Source models that it is run with."""
     draw: int = 0
     """Which images; tasks with the same draw are nested."""
+
+
+def recipe_of(source: str, seed: int = 0) -> Recipe:
+    """How all tasks are finetuned from a source model."""
+    return Recipe(seed=seed, input_size=INPUT_SIZES.get(source))
 
 
 def _series(
@@ -151,37 +164,46 @@ _CUTOUT_KINDS: Final = {
     "made": ("coin", "household", "road-sign", "vehicle"),
 }
 
+_TASKS: Final = (
+    *_series("silhouettes", "silhouettes", _SILHOUETTES, (3, 5, 10, 25), (GENERAL, LETTERS)),
+    *_series("pets", "silhouettes", ("cat", "dog"), (10, 60), (GENERAL, LETTERS, EMOJI)),
+    *_series("hoofed", "silhouettes", ("cow", "horse", "sheep", "zebra"), (40,), (GENERAL,)),
+    *_series("digits", "digits", _DIGITS, (3, 5, 12, 30), (LETTERS, EMOJI)),
+    *_series("four-or-nine", "digits", ("4", "9"), (8, 40), (GENERAL, LETTERS, EMOJI)),
+    *_series("garments", "garments", _GARMENTS, (5, 12, 30), (LETTERS, EMOJI)),
+    *_series("tops", "garments", ("coat", "pullover", "shirt"), (20, 80), (LETTERS, EMOJI)),
+    *_series("capitals", "letters", _LATIN_CAPITALS, (5, 14), (EMOJI, GARMENTS)),
+    *_series("latin", "letters", _LATIN_BOTH, (4, 10), (EMOJI, GARMENTS)),
+    *_series("bdpq", "letters", _LATIN_SMALL, (10, 60), (EMOJI, GARMENTS)),
+    *_series("greek", "letters", _GREEK, (5,), (EMOJI, GARMENTS)),
+    *_series("cyrillic", "letters", _CYRILLIC, (7,), (EMOJI, GARMENTS)),
+    *_series("emoji-food", "emoji", _EMOJI_FOOD, (8, 14), (LETTERS, GARMENTS)),
+    *_series("emoji-animals", "emoji", _EMOJI_ANIMALS, (7,), (LETTERS, GARMENTS)),
+    *_series("emoji-objects", "emoji", _EMOJI_OBJECTS, (6, 18), (LETTERS, GARMENTS)),
+    *_series("emoji-symbols", "emoji", _EMOJI_SYMBOLS, (12,), (LETTERS, GARMENTS)),
+    *_series("things", "clipart", _CLIPART_THINGS, (6, 24), (LETTERS, EMOJI)),
+    *_series("many-things", "clipart", _CLIPART_MANY, (10,), (LETTERS, EMOJI)),
+    *_series("printed-signs", "clipart", _CLIPART_SIGNS, (15, 80), (EMOJI, GARMENTS)),
+    *_series("arabic", "scripts", _ARABIC, (4, 14), (LETTERS, GENERAL)),
+    *_series("georgian", "scripts", _GEORGIAN, (6,), (LETTERS, EMOJI)),
+    *_series("telugu", "scripts", _TELUGU, (5,), (LETTERS, GARMENTS)),
+    *_series("which-script", "scripts", _SCRIPTS, (4,), (LETTERS, GENERAL)),
+    *_series("font-digits", "font-digits", _DIGITS, (4, 20), (LETTERS, GARMENTS)),
+    *_series("small-digits", "small-digits", _DIGITS, (5, 15), (LETTERS, GARMENTS)),
+    *_series("cutouts", "cutouts", _CUTOUTS, (6, 11), (GENERAL, EMOJI)),
+    *_series("cutout-kinds", "cutouts", _CUTOUT_KINDS, (10, 25), (GENERAL, EMOJI)),
+    *_series("icons", "clipart", _ICONS, (8, 24), (LETTERS, EMOJI)),
+)
+
+_WITH_IMAGENET: Final = (
+    *("pets-10", "cutouts-6", "things-6", "silhouettes-5", "icons-8", "cutouts-11"),
+    *("emoji-objects-6", "garments-5"),
+)
+
 SUITE: Final = {
-    task.name: task
-    for task in (
-        *_series("silhouettes", "silhouettes", _SILHOUETTES, (3, 5, 10, 25), (GENERAL, LETTERS)),
-        *_series("pets", "silhouettes", ("cat", "dog"), (10, 60), (GENERAL, LETTERS, EMOJI)),
-        *_series("hoofed", "silhouettes", ("cow", "horse", "sheep", "zebra"), (40,), (GENERAL,)),
-        *_series("digits", "digits", _DIGITS, (3, 5, 12, 30), (LETTERS, EMOJI)),
-        *_series("four-or-nine", "digits", ("4", "9"), (8, 40), (GENERAL, LETTERS, EMOJI)),
-        *_series("garments", "garments", _GARMENTS, (5, 12, 30), (LETTERS, EMOJI)),
-        *_series("tops", "garments", ("coat", "pullover", "shirt"), (20, 80), (LETTERS, EMOJI)),
-        *_series("capitals", "letters", _LATIN_CAPITALS, (5, 14), (EMOJI, GARMENTS)),
-        *_series("latin", "letters", _LATIN_BOTH, (4, 10), (EMOJI, GARMENTS)),
-        *_series("bdpq", "letters", _LATIN_SMALL, (10, 60), (EMOJI, GARMENTS)),
-        *_series("greek", "letters", _GREEK, (5,), (EMOJI, GARMENTS)),
-        *_series("cyrillic", "letters", _CYRILLIC, (7,), (EMOJI, GARMENTS)),
-        *_series("emoji-food", "emoji", _EMOJI_FOOD, (8, 14), (LETTERS, GARMENTS)),
-        *_series("emoji-animals", "emoji", _EMOJI_ANIMALS, (7,), (LETTERS, GARMENTS)),
-        *_series("emoji-objects", "emoji", _EMOJI_OBJECTS, (6, 18), (LETTERS, GARMENTS)),
-        *_series("emoji-symbols", "emoji", _EMOJI_SYMBOLS, (12,), (LETTERS, GARMENTS)),
-        *_series("things", "clipart", _CLIPART_THINGS, (6, 24), (LETTERS, EMOJI)),
-        *_series("many-things", "clipart", _CLIPART_MANY, (10,), (LETTERS, EMOJI)),
-        *_series("printed-signs", "clipart", _CLIPART_SIGNS, (15, 80), (EMOJI, GARMENTS)),
-        *_series("arabic", "scripts", _ARABIC, (4, 14), (LETTERS, GENERAL)),
-        *_series("georgian", "scripts", _GEORGIAN, (6,), (LETTERS, EMOJI)),
-        *_series("telugu", "scripts", _TELUGU, (5,), (LETTERS, GARMENTS)),
-        *_series("which-script", "scripts", _SCRIPTS, (4,), (LETTERS, GENERAL)),
-        *_series("font-digits", "font-digits", _DIGITS, (4, 20), (LETTERS, GARMENTS)),
-        *_series("small-digits", "small-digits", _DIGITS, (5, 15), (LETTERS, GARMENTS)),
-        *_series("cutouts", "cutouts", _CUTOUTS, (6, 11), (GENERAL, EMOJI)),
-        *_series("cutout-kinds", "cutouts", _CUTOUT_KINDS, (10, 25), (GENERAL, EMOJI)),
-        *_series("icons", "clipart", _ICONS, (8, 24), (LETTERS, EMOJI)),
-    )
+    task.name: replace(task, sources=(*task.sources, IMAGENET))
+    if task.name in _WITH_IMAGENET
+    else task
+    for task in _TASKS
 }
 """By name."""
