@@ -12,9 +12,10 @@ from lrsearch.db.tables import JobRow, TrialRow, WorkRow
 from lrsearch.jobs import end_job, request_of
 from lrsearch.metrics import SUGGESTION_SECONDS
 from lrsearch.results import MINIMUM_TEST_IMAGES, build_result
-from lrsearch.search.budget import Allowance, Use, allowance
+from lrsearch.search.budget import Allowance, allowance
 from lrsearch.search.proposals import Tried, propose
 from lrsearch.search.recommend import recommend
+from lrsearch.spending import use_of
 from lrsearch.tasks import known_task, ready_to_recommend
 from lrsearch.trials import UNFINISHED, add_trial, trials_of
 
@@ -58,14 +59,7 @@ def allowance_of(session: Session, job: JobRow) -> Allowance:
             TrialRow.job_id == job.id, TrialRow.state == "complete", TrialRow.baseline.is_(False)
         )
     )
-    use = Use(
-        trials=job.trials_begun,
-        epochs=job.epochs_spent,
-        seconds=job.seconds_spent,
-        seconds_reserved=job.seconds_reserved,
-        best_val_top1=job.best_val_top1,
-        running=running or 0,
-    )
+    use = use_of(job, running or 0)
     return allowance(request.budget, use, request.recipe.epochs, longest)
 
 

@@ -7,7 +7,8 @@ from lrsearch.contract.budgets import Budget
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import JobRow, TrialRow
 from lrsearch.jobs import request_of
-from lrsearch.search.budget import Cut, Reserved, Use, cuts
+from lrsearch.search.budget import Cut, Reserved, cuts
+from lrsearch.spending import use_of
 from lrsearch.trials import UNFINISHED, curves_of
 
 
@@ -42,14 +43,7 @@ def cuts_of(session: Session, job: JobRow) -> dict[int, Cut]:
                 seconds_next=sum(seconds) + max(seconds) if seconds else waited,
             )
         )
-    use = Use(
-        trials=job.trials_begun,
-        epochs=job.epochs_spent,
-        seconds=job.seconds_spent,
-        seconds_reserved=job.seconds_reserved,
-        best_val_top1=job.best_val_top1,
-        running=len(trials),
-    )
+    use = use_of(job, len(trials))
     return cuts(request.budget, use, reserved)
 
 

@@ -17,7 +17,8 @@ from lrsearch.contract.jobs import ResolvedRequest
 from lrsearch.contract.reasons import ReasonCode
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import JobRow, LeaseRow, TrialRow, WorkerRow, WorkRow
-from lrsearch.search.budget import Use, allowance
+from lrsearch.search.budget import allowance
+from lrsearch.spending import use_of
 
 WORKER_PRESENT_SECONDS = 90.0
 """A worker that was seen so long ago is taken to be there."""
@@ -163,14 +164,7 @@ def _running(job: JobRow, pieces: list[_Piece], longest_seconds: float | None) -
     first = any(piece.number == 0 or piece.kind == "probe" for piece in pieces)
     if request.strategy == "recommend" and first:
         return Reason("baseline_and_probe", f"{doing}; proposals wait for the baseline and probe")
-    use = Use(
-        trials=job.trials_begun,
-        epochs=job.epochs_spent,
-        seconds=job.seconds_spent,
-        seconds_reserved=job.seconds_reserved,
-        best_val_top1=job.best_val_top1,
-        running=sum(piece.kind == "trial" for piece in pieces),
-    )
+    use = use_of(job, sum(piece.kind == "trial" for piece in pieces))
     allowed = allowance(request.budget, use, request.recipe.epochs, longest_seconds)
     if not job.exhausted and allowed.later and not allowed.now:
         return Reason("budget_reserved", f"{doing}; what is left of the budget is reserved by it")

@@ -13,7 +13,7 @@ from lrsearch.contract.recipes import Recipe
 GENERAL, LETTERS, EMOJI, GARMENTS = "general", "letters", "emoji", "garments"
 
 IMAGENET: Final = "imagenet"
-"""A network of another kind, see `imagenet.py`; only tasks of few images are affordable with it."""
+"""What `tests.benchmarks.efficientnet` writes; only tasks of few images are affordable with it."""
 
 INPUT_SIZES: Final = {IMAGENET: 64}
 """Pixels a side, where they are not the source's own."""
