@@ -44,7 +44,7 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 package = importlib.import_module({package!r})
-for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+for module in pkgutil.walk_packages(package.__path__ if {below} else [], package.__name__ + "."):
     if not module.name.endswith("__main__"):  # which would run
         importlib.import_module(module.name)
 """
@@ -56,6 +56,10 @@ def test_the_service_needs_neither_torch_nor_the_worker() -> None:
 
 def test_the_worker_needs_neither_database_nor_server() -> None:
     _import_all("lrsearch_worker", missing=DATABASE_AND_SERVER)
+
+
+def test_the_workers_loop_needs_no_torch() -> None:
+    _run(IMPORT_ALL.format(missing={"torch"}, package="lrsearch_worker.loop", below=False))
 
 
 def test_the_contract_needs_nothing_but_pydantic() -> None:
@@ -121,7 +125,10 @@ def test_the_contract_imports_only_itself_of_the_service() -> None:
 
 def _import_all(package: str, missing: set[str]) -> None:
     """Import a package and all below it where others are missing."""
-    program = IMPORT_ALL.format(package=package, missing=missing)
+    _run(IMPORT_ALL.format(package=package, missing=missing, below=True))
+
+
+def _run(program: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )

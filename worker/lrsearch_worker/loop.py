@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from threading import Event
+from typing import Protocol
 
 import structlog
 
@@ -14,11 +15,23 @@ from lrsearch_worker.errors import (
     WorkerUnknownError,
 )
 from lrsearch_worker.heart import Heart
-from lrsearch_worker.leases import Runner
 from lrsearch_worker.retry import PATIENCE, Patience, persistently
 from lrsearch_worker.service import Service
 
 log = structlog.get_logger(__name__)
+
+
+class Runs(Protocol):
+    """Does the work of leases: `lrsearch_worker.leases.Runner`, which needs torch as we do not."""
+
+    def run(self, lease: Lease, heart: Heart) -> None:
+        """Do all the work of a lease, and report each piece.
+
+        Raises:
+            LeaseLostError: The lease is lost; what has not been reported is another's to do.
+            StoppedError: The worker is to stop; the same.
+            DeviceLostError: The device is of no more use to this process.
+        """
 
 
 class Loop:
@@ -37,7 +50,7 @@ class Loop:
         self,
         service: Service,
         hearts_service: Service,
-        runner: Runner,
+        runner: Runs,
         registration: WorkerRegistration,
         max_trials: int = 1,
         patience: Patience = PATIENCE,
