@@ -1,0 +1,97 @@
+"""The fleet: worker processes, started from one that has imported everything already."""
+
+import multiprocessing
+import os
+import signal
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from tests.faults.worker import Options, work
+
+HOURS_OFF: Final = (-26.0, 5.0)
+"""What the clocks of every eighth worker are off by, in turns."""
+
+
+class Fleet:
+    """Any number of workers of which so many are to run.
+
+    Args:
+        size: Workers that run.
+        url: Of the service.
+        folder: With the curves, for the journal and logs.
+        epoch_seconds: How long an epoch takes.
+    """
+
+    def __init__(self, size: int, url: str, folder: Path, epoch_seconds: float) -> None:
+        self._url, self._folder, self._epoch_seconds = url, folder, epoch_seconds
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["tests.faults.worker"])
+        self._running: list[ForkServerProcess] = []
+        self._frozen: list[ForkServerProcess] = []
+        self.started = 0
+        for _ in range(size):
+            self.start()
+
+    def start(self) -> None:
+        """One more."""
+        number = self.started
+        options = Options(
+            name=f"replay-{number}",
+            url=self._url,
+            curves=self._folder / "curves.json",
+            journal=self._folder / "journal.jsonl",
+            log=self._folder / f"worker-{number}.log",
+            epoch_seconds=self._epoch_seconds,
+            max_trials=1 + number % 2,
+            clock_off_seconds=3600.0 * HOURS_OFF[number // 8 % 2] if number % 8 == 3 else 0.0,
+        )
+        process = self._context.Process(target=work, args=(options,), name=options.name)
+        process.start()
+        self._running.append(process)
+        self.started += 1
+
+    def kill(self, random: Random) -> None:
+        """End one at once, in the middle of whatever it does, and start another."""
+        process = self._running.pop(random.randrange(len(self._running)))
+        process.kill()
+        process.join()
+        self.start()
+
+    def freeze(self, random: Random) -> None:
+        """Stop one without its knowing."""
+        process = self._running.pop(random.randrange(len(self._running)))
+        _signal(process, signal.SIGSTOP)
+        self._frozen.append(process)
+
+    def thaw(self) -> None:
+        """Let the one that has been frozen the longest go on, as if nothing had happened."""
+        process = self._frozen.pop(0)
+        _signal(process, signal.SIGCONT)
+        self._running.append(process)
+
+    @property
+    def frozen(self) -> int:
+        """How many are frozen."""
+        return len(self._frozen)
+
+    def ended(self) -> int:
+        """How many have ended by themselves, which none should."""
+        return sum(process.exitcode is not None for process in self._running)
+
+    def close(self) -> None:
+        """End all, those that can by themselves."""
+        while self._frozen:
+            self.thaw()
+        for process in self._running:
+            process.terminate()
+        for process in self._running:
+            process.join(10.0)
+            process.kill()
+            process.join()
+
+
+def _signal(process: ForkServerProcess, number: int) -> None:
+    assert process.pid is not None
+    os.kill(process.pid, number)

@@ -1,0 +1,38 @@
+"""How large a run is, and how much breaks in it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large a run is."""
+
+    seed: int = 0
+    jobs: int = 50
+    trials: int = 20
+    """Of each job."""
+    workers: int = 32
+    replicas: int = 2
+    lease_seconds: float = 6.0
+    epoch_seconds: float = 0.6
+    pause_seconds: float = 2.0
+    """Between two things that the monkey breaks, on the average."""
+    limit_seconds: float = 540.0
+    """After which what is not finished is stuck."""
+    cut_share: float = 0.5
+    """Of connections that are cut."""
+    mean_bytes: float = 30_000.0
+    """That such a connection carries, both ways together."""
+
+
+SHORT: Final = Plan(
+    jobs=5,
+    trials=12,
+    workers=6,
+    lease_seconds=3.0,
+    epoch_seconds=0.2,
+    pause_seconds=0.8,
+    limit_seconds=200.0,
+)
+"""For the normal tests."""
