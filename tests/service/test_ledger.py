@@ -22,6 +22,7 @@ from lrsearch.contract.trials import Trial
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import OutboxRow
 from lrsearch.outbox import MAX_ATTEMPTS, drain_outbox, retry_set_aside
+from lrsearch.search import ledger as ledger_module
 from lrsearch.search.ledger import FIGURE_ID, Ledger, study_name
 from lrsearch.settings import Settings
 from tests.service.rig import Rig, curve, one_database
@@ -99,6 +100,21 @@ def test_trials_appear_while_they_run(rig: Rig, ledger: Ledger) -> None:
     entries = _entries(ledger, job)
     assert [entry.state for entry in entries] == [TrialState.COMPLETE, TrialState.RUNNING]
     assert [entry.params for entry in entries] == [{}, {"scale": 0.25}]
+
+
+def test_an_entry_that_came_about_since_we_looked_is_taken(
+    rig: Rig, ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = rig.submit()
+    rig.complete(rig.claim(), 0.5)
+    [trial] = rig.trials(job)
+    with _open(settings) as another:
+        there = another.mirror_trial(job, trial, None)
+    looks = [lambda *_: None, ledger_module._find]
+    monkeypatch.setattr(ledger_module, "_find", lambda *given: looks.pop(0)(*given))
+    assert ledger.mirror_trial(job, trial, None) == there
+    assert len(_entries(ledger, job)) == 1
+    assert looks == []
 
 
 def test_only_a_complete_trial_has_a_score(rig: Rig, ledger: Ledger) -> None:

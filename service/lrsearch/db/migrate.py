@@ -22,6 +22,12 @@ VERSION_TABLE = "lrsearch_alembic_version"
 
 LOCK_KEY = 0x6C72_7365_6172_6368  # "lrsearch"
 
+ONE_ENTRY = """
+CREATE UNIQUE INDEX IF NOT EXISTS lrsearch_one_entry
+ON trial_user_attributes (value_json) WHERE key = 'trial_id'
+"""
+"""On Optuna's table: a trial of ours has one entry, whatever is tried twice or side by side."""
+
 
 def upgrade(settings: Settings) -> None:
     """Create or upgrade all tables, and install the shipped source models.
@@ -47,6 +53,8 @@ def _upgrade_ledger(settings: Settings) -> None:
         root.addHandler(logging.NullHandler())
     storage = open_storage(settings.ledger, create=True)
     storage.upgrade()
+    with storage.engine.begin() as connection:
+        connection.execute(text(ONE_ENTRY))
     if storage.engine.dialect.name == "sqlite":
         with storage.engine.connect() as connection:  # whoever reads holds up nobody who writes
             connection.execute(text("PRAGMA journal_mode=WAL"))

@@ -12,6 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from optuna_dashboard import save_note, save_plotly_graph_object
 from sqlalchemy import URL
+from sqlalchemy.exc import IntegrityError
 
 from lrsearch.contract.datasets import DataSet
 from lrsearch.contract.jobs import Job
@@ -106,6 +107,11 @@ class Ledger:
             return self._studies[job.id]
 
     def _create(self, study: optuna.Study, job: Job, trial: Trial) -> int:
+        """Makes an entry, or returns the one that has come about since we looked.
+
+        That may be of another replica (a database that restarts lets go of the lock on the job) or
+        our own: Optuna tries again where the reply to a commit was lost.
+        """
         space = ledger_space(job.request.protocol)
         entry = create_trial(
             state=TrialState.RUNNING,
@@ -120,7 +126,12 @@ class Ledger:
                 **{f"rate_{stage}": rate for stage, rate in trial.rates.items()},
             },
         )
-        return self.storage.create_new_trial(study._study_id, entry)
+        try:
+            return self.storage.create_new_trial(study._study_id, entry)
+        except IntegrityError:
+            if (there := _find(study, trial)) is None:
+                raise
+            return there
 
     def _finish(self, study: optuna.Study, ledger_id: int, number: int, trial: Trial) -> None:
         for metrics in trial.curve:
