@@ -18,6 +18,9 @@ KEPT: Final = (0, 4, 9, 14, 19)
 EPOCHS: Final = len(KEPT)
 """Of a replayed trial."""
 
+TEST_IMAGES: Final = 300
+"""In the test split of the jobs' data set."""
+
 
 class Recorded(NamedTuple):
     """A finetune as it was."""
@@ -45,7 +48,7 @@ class Task(NamedTuple):
 
     def final(self, winner: Recorded) -> FinalReport:
         """How the winner and the baseline did on the test split."""
-        gain = winner.test_correct - self.baseline.test_correct
+        gain = _correct(winner) - _correct(self.baseline)
         return FinalReport(
             winner=_score(winner),
             baseline=_score(self.baseline),
@@ -125,11 +128,14 @@ def _recorded(stored: dict[str, Any]) -> Recorded:
 
 
 def _score(recorded: Recorded) -> TestScore:
+    """The recorded accuracy, on as many images as the jobs' test split has."""
     return TestScore(
-        images=recorded.test_images,
-        correct=recorded.test_correct,
-        loss=recorded.curve[-1].val_loss,
+        images=TEST_IMAGES, correct=_correct(recorded), loss=recorded.curve[-1].val_loss
     )
+
+
+def _correct(recorded: Recorded) -> int:
+    return TEST_IMAGES * recorded.test_correct // recorded.test_images
 
 
 def _draw(name: str, among: list[Any]) -> int:

@@ -15,7 +15,7 @@ from tests.faults.replicas import Replicas
 
 Deed = Literal["kill", "freeze", "restart", "replica", "disk"]
 
-WEIGHTS: Final[dict[Deed, int]] = {"kill": 12, "freeze": 5, "restart": 1, "replica": 2, "disk": 1}
+WEIGHTS: Final[dict[Deed, int]] = {"kill": 12, "freeze": 6, "restart": 1, "replica": 1, "disk": 1}
 """How often each deed is done."""
 
 
@@ -65,6 +65,7 @@ class Monkey:
         self._first = deque(first)
         self._later: list[_Later] = []
         self._numbers = 0
+        self._deeds_left = plan.deeds
         self._next_at = monotonic() + random.expovariate(1.0 / plan.pause_seconds)
         self._disk_full_since: float | None = None
         self._away: set[int] = set()
@@ -84,8 +85,9 @@ class Monkey:
         now = monotonic()
         while self._later and self._later[0].at <= now:
             heappop(self._later).act()
-        if not more or now < self._next_at:
+        if not more or now < self._next_at or self._deeds_left == 0:
             return
+        self._deeds_left -= 1
         self._next_at = now + self._random.expovariate(1.0 / self._pause_seconds)
         if self._first:
             deed = self._first.popleft()

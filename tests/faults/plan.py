@@ -16,13 +16,15 @@ class Plan:
     replicas: int = 2
     lease_seconds: float = 6.0
     epoch_seconds: float = 0.6
-    pause_seconds: float = 2.0
+    pause_seconds: float = 1.0
     """Between two things that the monkey breaks, on the average."""
+    deeds: int = 10_000
+    """Things that it breaks at most."""
     limit_seconds: float = 540.0
     """After which what is not finished is stuck."""
     cut_share: float = 0.5
     """Of connections that are cut."""
-    mean_bytes: float = 30_000.0
+    mean_bytes: float = 8_000.0
     """That such a connection carries, both ways together."""
 
 
@@ -32,7 +34,8 @@ SHORT: Final = Plan(
     workers=6,
     lease_seconds=3.0,
     epoch_seconds=0.2,
-    pause_seconds=0.8,
+    pause_seconds=1.0,
+    deeds=15,
     limit_seconds=200.0,
 )
 """For the normal tests."""
