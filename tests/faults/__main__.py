@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 
 from tests.faults.plan import SHORT, Plan
-from tests.faults.suite import run
 
 
 def main() -> int:
@@ -16,6 +15,8 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="60 trials on 6 workers")
     parser.add_argument("--keep", action="store_true", help="keep logs and data")
     arguments = parser.parse_args()
+    from tests.faults.suite import run  # not above: the workers' processes import this module
+
     plan = replace(SHORT if arguments.short else Plan(), seed=arguments.seed)
     outcome = run(plan, keep=arguments.keep)
     for fault in outcome.faults:
@@ -24,5 +25,5 @@ def main() -> int:
     return 1 if outcome.faults else 0
 
 
-if __name__ == "__main__":  # which the workers' processes import again
+if __name__ == "__main__":
     sys.exit(main())

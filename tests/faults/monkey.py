@@ -18,6 +18,9 @@ Deed = Literal["kill", "freeze", "restart", "replica", "disk"]
 WEIGHTS: Final[dict[Deed, int]] = {"kill": 12, "freeze": 6, "restart": 1, "replica": 1, "disk": 1}
 """How often each deed is done."""
 
+RESTART_SECONDS: Final = 15.0
+"""From one restart of the database to the next at least: leases expire only when it is there."""
+
 
 @dataclass
 class Done:
@@ -67,8 +70,8 @@ class Monkey:
         self._numbers = 0
         self._deeds_left = plan.deeds
         self._next_at = monotonic() + random.expovariate(1.0 / plan.pause_seconds)
+        self._restart_again_at = 0.0
         self._disk_full_since: float | None = None
-        self._away: set[int] = set()
 
     @property
     def has_done_all(self) -> bool:
@@ -85,6 +88,7 @@ class Monkey:
         now = monotonic()
         while self._later and self._later[0].at <= now:
             heappop(self._later).act()
+        self._replicas.supervise()
         if not more or now < self._next_at or self._deeds_left == 0:
             return
         self._deeds_left -= 1
@@ -108,21 +112,21 @@ class Monkey:
         self.done.zombies += 1
 
     def _restart(self) -> None:
+        if monotonic() < self._restart_again_at:
+            return
+        self._restart_again_at = monotonic() + RESTART_SECONDS
         self._database.restart(self._random.choice(["fast", "immediate"]))
         self.done.database_restarts += 1
 
     def _kill_replica(self) -> None:
         index = self._random.randrange(len(self._replicas.ports))
-        if index in self._away:
+        if not self._replicas.all_ready():  # else there is no service, and nothing goes on
+            if not self.done.replica_kills:
+                self._first.append("replica")
             return
         self._replicas.kill(index)
-        self._away.add(index)
         self.done.replica_kills += 1
-        self._after(self._random.uniform(0.0, 3.0), lambda: self._start_replica(index))
-
-    def _start_replica(self, index: int) -> None:
-        self._replicas.start(index)
-        self._away.discard(index)
+        self._after(self._random.uniform(0.0, 3.0), lambda: self._replicas.start(index))
 
     def _fill_disk(self) -> None:
         if self._disk_full_since is None:

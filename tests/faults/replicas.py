@@ -34,6 +34,7 @@ class Replicas:
         self._folder = folder
         self._environment = os.environ | environment
         self.ports = [_free_port() for _ in range(number)]
+        self._killed: set[int] = set()
         self._logs: list[subprocess.Popen[bytes]] = []
         self._processes = [self._start(index) for index in range(number)]
 
@@ -66,9 +67,11 @@ class Replicas:
         """End one at once, in the middle of whatever it does."""
         self._processes[index].kill()
         self._processes[index].wait()
+        self._killed.add(index)
 
     def start(self, index: int) -> None:
-        """Start it again, on its port."""
+        """Start one that was killed again, on its port."""
+        self._killed.discard(index)
         self._processes[index] = self._start(index)
 
     def fill_disk(self) -> None:
@@ -79,9 +82,20 @@ class Replicas:
         """Files can be written again."""
         self._limit_files(resource.RLIM_INFINITY)
 
-    def ended(self) -> list[int]:
-        """Those that have ended by themselves, which none should."""
-        return [i for i, process in enumerate(self._processes) if process.poll() is not None]
+    def all_ready(self) -> bool:
+        """Whether all answer now."""
+        try:
+            for port in self.ports:
+                httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=2.0).raise_for_status()
+        except httpx.HTTPError:
+            return False
+        return True
+
+    def supervise(self) -> None:
+        """Start those again that have ended by themselves: one does if it finds no database."""
+        for index, process in enumerate(self._processes):
+            if index not in self._killed and process.poll() is not None:
+                self._processes[index] = self._start(index)
 
     def _start(self, index: int) -> subprocess.Popen[bytes]:
         program = "from lrsearch.cli.main import app; app()"

@@ -89,8 +89,7 @@ def _run(plan: Plan, folder: Path) -> Outcome:
                 try:
                     monkey = Monkey(plan, fleet, replicas, database)
                     _wait_out(plan, monkey, proxy.url, database.url)
-                    ended = [f"{fleet.ended()} workers"] if fleet.ended() else []
-                    ended += [f"replica {index}" for index in replicas.ended()]
+                    ended = fleet.ended()
                 finally:
                     fleet.close()
         found = find_faults(settings, Curves(curves), journal, plan.jobs)
@@ -107,13 +106,15 @@ def _run(plan: Plan, folder: Path) -> Outcome:
         "leases_lost": lines["lost"],
         "trials_resumed": lines["resumed"],
         "most_attempts": found.most_attempts,
-        "ended": len(ended),
+        "workers_ended": ended,
         **{name: len(sentences) for name, sentences in found.sentences().items()},
         "seed": plan.seed,
         "seconds": round(monotonic() - started, 1),
     }
     faults = [f"{name}: {each}" for name, all_ in found.sentences().items() for each in all_]
-    return Outcome(figures, faults + [f"ended by itself: {each}" for each in ended])
+    if ended:
+        faults.append(f"{ended} workers ended by themselves")
+    return Outcome(figures, faults)
 
 
 def _wait_out(plan: Plan, monkey: Monkey, url: str, database_url: str) -> None:
