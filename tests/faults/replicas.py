@@ -111,7 +111,8 @@ class Replicas:
     def _limit_files(self, size: int) -> None:
         for process in self._processes:
             if process.poll() is None:
-                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+                _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, most))
 
 
 def _free_port() -> int:
