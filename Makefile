@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Tests run side by side, one thread each: torch would otherwise fight itself for the cores.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 
-.PHONY: demo up test lint test-faults test-compose bench-engine bench-search clean
+.PHONY: demo up test lint test-faults test-compose bench-engine bench-search bench-service clean
 
 demo: $(INSTALLED)  ## One real job from submission to the finetuned model, in some twenty seconds
 	$(BIN)/lrsearch demo --out out/demo
@@ -27,6 +27,9 @@ bench-engine: $(INSTALLED)  ## The finetune engine against a plain PyTorch scrip
 
 bench-search: $(INSTALLED)  ## Strategies replayed on the table of real tasks; BENCH="--plot …" for options
 	$(BIN)/python -m tests.benchmarks.search $(BENCH)
+
+bench-service: $(INSTALLED)  ## Claims, suggestions and heartbeats a second, by a simulated fleet; BENCH=--quick is short
+	$(BIN)/python -m tests.benchmarks.service $(BENCH)
 
 test-faults: $(INSTALLED)  ## A fleet whose every part is broken at random, within ten minutes; FAULTS="--seed …"
 	$(BIN)/python -m tests.faults $(FAULTS)

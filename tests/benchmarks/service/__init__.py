@@ -1,0 +1,1 @@
+"""How much of a fleet the service bears, on a real PostgreSQL."""
