@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, create_engine, event, text
 from sqlalchemy.orm import Session, sessionmaker
@@ -83,7 +83,24 @@ def after_commit(session: Session, act: Callable[[], object]) -> None:
 
 
 def database_now(session: Session) -> datetime:
-    """The database's clock: the one that all replicas share."""
+    """The database's clock, which all replicas share, read once in a transaction.
+
+    Whoever waits for a lock asks behind it: what lies between the first look and the end of a
+    transaction is milliseconds, what lies before may be seconds.
+    """
+    transaction = session.get_transaction()
+    read_in, now = session.info.get(_CLOCK, (None, None))
+    if now is None or read_in is not transaction:
+        now = _read_clock(session)
+        session.info[_CLOCK] = session.get_transaction(), now
+    return cast(datetime, now)
+
+
+_CLOCK = "lrsearch_clock"
+"""Where a session keeps what it has read, and in which transaction."""
+
+
+def _read_clock(session: Session) -> datetime:
     if session.get_bind().dialect.name == "postgresql":
         now: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
         return now.astimezone(UTC)
