@@ -115,7 +115,10 @@ async def fleet(
     urls: Sequence[str], size: int, latencies: Latencies
 ) -> AsyncIterator[list[Worker]]:
     """So many registered workers, spread evenly over the replicas."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=size)
+    # The service closes what was idle for 5 seconds, maybe just when the next request is sent.
+    limits = httpx.Limits(
+        max_connections=None, max_keepalive_connections=size, keepalive_expiry=2.0
+    )
     clients = [httpx.AsyncClient(base_url=url, timeout=120.0, limits=limits) for url in urls]
     try:
         workers = [Worker(clients[number % len(clients)], latencies) for number in range(size)]
