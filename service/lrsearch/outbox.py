@@ -1,11 +1,12 @@
 """The outbox: what Optuna's ledger has still to be told.
 
 Written in the transaction that changes a trial or a job, drained afterwards by one process at a
-time for each job; the ledger being slow or away never holds up a worker.
+time for each job; the ledger being slow or away never holds up a worker. It is told how things are
+now: one telling does for all entries of a trial that waited by then.
 """
 
 import structlog
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 
 from lrsearch.contract.results import Result
 from lrsearch.data_sets import data_set_as_contract
@@ -45,6 +46,7 @@ def _drain_job(database: Database, ledger: Ledger, job_id: str) -> int:
     told = 0
     with database.alone(f"outbox:{job_id}") as mine:
         while mine and (entry := _next_entry(database, job_id)) is not None:
+            same = _same_as(entry, _latest_id(database, entry))
             try:
                 _tell(database, ledger, entry)
             except Exception:
@@ -57,8 +59,8 @@ def _drain_job(database: Database, ledger: Ledger, job_id: str) -> int:
                     )
                 return told
             with database.write() as session:
-                session.execute(delete(OutboxRow).where(OutboxRow.id == entry.id))
-            told += 1
+                gone = session.scalars(delete(OutboxRow).where(*same).returning(OutboxRow.id))
+                told += len(gone.all())
     return told
 
 
@@ -70,6 +72,20 @@ def _next_entry(database: Database, job_id: str) -> OutboxRow | None:
             .order_by(OutboxRow.id)
             .limit(1)
         )
+
+
+def _latest_id(database: Database, entry: OutboxRow) -> int:
+    """Of the entries of the same trial: what they tell of is committed already."""
+    with database.read() as session:
+        latest = session.scalar(select(func.max(OutboxRow.id)).where(*_same_as(entry)))
+    return latest or entry.id
+
+
+def _same_as(entry: OutboxRow, latest_id: int | None = None) -> list[ColumnElement[bool]]:
+    """Whether an entry tells of the same trial (or job), and is none behind the latest."""
+    # A job's entries are written under its lock: ids are in the order of commit.
+    same = [OutboxRow.job_id == entry.job_id, OutboxRow.trial_id == entry.trial_id]
+    return same if latest_id is None else [*same, OutboxRow.id <= latest_id]
 
 
 def _tell(database: Database, ledger: Ledger, entry: OutboxRow) -> None:

@@ -197,6 +197,11 @@ def test_a_crash_after_any_step_leaves_no_second_entry(
     rig: Rig, settings: Settings, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = rig.submit(protocol=LastLayer(ll=[0.01]))
+    if step.startswith("set_trial"):  # which are those of a trial that was told of as it ran
+        lease = rig.claim()
+        with _open(settings) as ledger:
+            drain_outbox(rig.database, ledger)
+        rig.complete(lease, 0.5)
     rig.run()
     done = getattr(RDBStorage, step)
 
@@ -211,6 +216,23 @@ def test_a_crash_after_any_step_leaves_no_second_entry(
     with _open(settings) as ledger:  # of a new process
         drain_outbox(rig.database, ledger)
         _assert_mirrored(rig, ledger, job)
+
+
+def test_a_trial_that_is_over_when_it_is_told_of_is_told_of_at_once(
+    rig: Rig, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = rig.submit(protocol=LastLayer(ll=[0.02]))
+    rig.run()
+    entries = _outbox(rig.database)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a finished trial is told of step by step")
+
+    for step in ("set_trial_intermediate_value", "set_trial_user_attr", "set_trial_state_values"):
+        monkeypatch.setattr(RDBStorage, step, refuse)
+    assert drain_outbox(rig.database, ledger) == len(entries) > len(rig.trials(job))
+    assert _outbox(rig.database) == []
+    _assert_mirrored(rig, ledger, job)
 
 
 def test_drainers_at_once_make_no_second_entry(rig: Rig, settings: Settings) -> None:

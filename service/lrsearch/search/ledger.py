@@ -113,8 +113,13 @@ class Ledger:
         our own: Optuna tries again where the reply to a commit was lost.
         """
         space = ledger_space(job.request.protocol)
+        over = trial.state in FINISHED  # then all is told at once, which is much the faster
         entry = create_trial(
-            state=TrialState.RUNNING,
+            state=_STATES[trial.state] if over else TrialState.RUNNING,
+            value=_value(trial),
+            intermediate_values={metrics.epoch: metrics.val_top1 for metrics in trial.curve}
+            if over
+            else {},
             params=trial.point,
             distributions={name: space[name] for name in trial.point},
             user_attrs={
@@ -124,6 +129,7 @@ class Ledger:
                 "replicate": trial.replicate,
                 **_expected(trial),
                 **{f"rate_{stage}": rate for stage, rate in trial.rates.items()},
+                **(_outcome(trial) if over else {}),
             },
         )
         try:
@@ -136,17 +142,9 @@ class Ledger:
     def _finish(self, study: optuna.Study, ledger_id: int, number: int, trial: Trial) -> None:
         for metrics in trial.curve:
             self.storage.set_trial_intermediate_value(ledger_id, metrics.epoch, metrics.val_top1)
-        attributes = {
-            "state": trial.state,
-            "seconds": round(trial.seconds, 3),
-            "worker": trial.worker,
-            "reason": trial.reason,
-            "val_loss": trial.val_loss,
-        }
-        for name, value in attributes.items():
-            if value is not None:
-                self.storage.set_trial_user_attr(ledger_id, name, value)
-        study.tell(number, values=trial.val_top1, state=_STATES[trial.state])
+        for name, value in _outcome(trial).items():
+            self.storage.set_trial_user_attr(ledger_id, name, value)
+        study.tell(number, values=_value(trial), state=_STATES[trial.state])
 
 
 def open_storage(url: URL, *, create: bool = False) -> RDBStorage:
@@ -172,6 +170,25 @@ def _expected(trial: Trial) -> dict[str, float]:
         "gain_deviation_points": trial.expected_gain_deviation_points,
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _outcome(trial: Trial) -> dict[str, str | float]:
+    """What is noted of a trial that is over."""
+    attributes = {
+        "state": trial.state,
+        "seconds": round(trial.seconds, 3),
+        "worker": trial.worker,
+        "reason": trial.reason,
+        "val_loss": trial.val_loss,
+    }
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _value(trial: Trial) -> float | None:
+    """The study's value of a trial: of one that was pruned, where it had got to."""
+    if trial.state == "pruned" and trial.curve:
+        return trial.curve[-1].val_top1
+    return trial.val_top1 if trial.state == "complete" else None
 
 
 def _find(study: optuna.Study, trial: Trial) -> int | None:
