@@ -29,6 +29,10 @@ log = structlog.get_logger(__name__)
 TIDY_SECONDS = 600.0
 """How often unreferenced blobs are removed, and the ledger is told again what it would not take."""
 
+REST_SECONDS = 0.25
+"""Pause after each round. News in a quiet moment is acted on at once; where every request brings
+news, a round for each would take the time that the requests need."""
+
 
 class Housekeeping:
     """The background threads of one replica."""
@@ -75,6 +79,7 @@ class Housekeeping:
                 log.warning("the database did not answer", thread=name, error=str(error)[:500])
             except Exception:
                 log.exception("housekeeping failed", thread=name)
+            self._stop.wait(REST_SECONDS)
             self._wake[name].wait(self._settings.housekeeping_seconds)
             self._wake[name].clear()
 
