@@ -1,7 +1,8 @@
 """Housekeeping: what each replica does in the background; any number of replicas may.
 
-One thread puts back expired leases, tells the ledger and collects garbage; another validates data
-sets, which can take minutes; a third tells webhooks, whose receivers may be slow.
+One thread puts back expired leases and collects garbage; another validates data sets, which can
+take minutes; a third tells webhooks, whose receivers may be slow; a fourth tells the ledger, which
+may be far behind after a storm.
 """
 
 import threading
@@ -43,13 +44,14 @@ class Housekeeping:
         self._settings, self._database = settings, database
         self._store, self._ledger = store, ledger
         self._stop = threading.Event()
-        self._wake = {name: threading.Event() for name in ("keep", "validate", "tell")}
+        self._wake = {name: threading.Event() for name in ("keep", "validate", "tell", "mirror")}
         self._next_tidying = 0.0
         self._hear_workers_out()
         self._threads = [
             threading.Thread(target=self._loop, args=("keep", self.keep), name="housekeeping"),
             threading.Thread(target=self._loop, args=("validate", self._validate), name="validate"),
             threading.Thread(target=self._loop, args=("tell", self._tell), name="webhooks"),
+            threading.Thread(target=self._loop, args=("mirror", self._mirror), name="ledger"),
         ]
 
     def start(self) -> None:
@@ -95,7 +97,6 @@ class Housekeeping:
             retry_set_aside(self._database)
             self._tidy()
         purge_deleted(self._database, self._ledger)
-        drain_outbox(self._database, self._ledger)
 
     def _hear_workers_out(self) -> None:
         """While we or the database were away no heartbeat could come: give each time for one."""
@@ -114,6 +115,10 @@ class Housekeeping:
             STORE_BYTES.labels(name).set(kept_bytes or 0)
         if removed := {it.kind: it.number for it in found if it.number}:
             log.info("garbage collected", **removed)
+
+    def _mirror(self) -> None:
+        # Apart from `keep`: leases must expire in time, however much there is to tell.
+        drain_outbox(self._database, self._ledger)
 
     def _tell(self) -> None:
         while not self._stop.is_set() and deliver_next(self._database, self._settings):
