@@ -48,6 +48,7 @@ async def measured(installation: Installation, workers: int, seconds: float) -> 
         await _heartbeats(installation, them, max(seconds, 2 * BEAT_SECONDS))
         with latencies.timed("all submissions"):
             jobs = await _submit(installation, latencies, round(JOBS_PER_SECOND * seconds), {})
+        await _drain(installation, 6 * DRAINING_SECONDS)  # new studies, which cost most
         claims = await _claims(installation, them, latencies, seconds)
     drain = await _drain(installation, DRAINING_SECONDS)
     await _cancel_all(installation)
