@@ -1,15 +1,16 @@
 """How a job goes on: what it proposes next, and what follows when its trials have ended."""
 
 from collections import Counter
+from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from lrsearch.contract.leases import FinalReport
 from lrsearch.contract.protocols import is_finite
 from lrsearch.contract.rates import StageRates
 from lrsearch.db.tables import JobRow, TrialRow, WorkRow
-from lrsearch.jobs import end_job, request_of
+from lrsearch.jobs import cancel_trials, end_job, request_of
 from lrsearch.metrics import SUGGESTION_SECONDS
 from lrsearch.results import MINIMUM_TEST_IMAGES, build_result
 from lrsearch.search.budget import Allowance, allowance
@@ -20,47 +21,44 @@ from lrsearch.tasks import known_task, ready_to_recommend
 from lrsearch.trials import UNFINISHED, add_trial, trials_of
 
 
-def propose_trials(session: Session, job: JobRow, count: int) -> list[WorkRow]:
+def propose_trials(session: Session, job: JobRow, count: int) -> list[tuple[WorkRow, TrialRow]]:
     """Up to `count` new trials of a locked job, as far as its space and its budget go.
 
     Strategy `recommend` waits for the baseline and the probe.
 
     Each one's budget is reserved with it, in the same transaction.
     """
-    if request_of(job).strategy == "recommend" and not ready_to_recommend(session, job):
+    strategy = request_of(job).strategy
+    if job.exhausted or (strategy == "recommend" and not ready_to_recommend(session, job)):
         return []
-    proposed: list[WorkRow] = []
+    proposed: list[tuple[WorkRow, TrialRow]] = []
+    trials = trials_of(session, job)
     while len(proposed) < count and not job.exhausted:
-        allowed = allowance_of(session, job)
+        allowed = allowance_of(job, trials)
         if not allowed.now:
             job.exhausted = not allowed.later
             break
-        with SUGGESTION_SECONDS.labels(request_of(job).strategy).time():
-            added = _add_next(session, job)
+        with SUGGESTION_SECONDS.labels(strategy).time():
+            added = _add_next(session, job, trials)
         if added is None:
             job.exhausted = True
             break
         trial, work = added
         _reserve(job, trial, allowed)
-        proposed.append(work)
+        trials.append(trial)
+        proposed.append((work, trial))
     return proposed
 
 
-def allowance_of(session: Session, job: JobRow) -> Allowance:
-    """Whether the job's budget pays for one more trial."""
+def allowance_of(job: JobRow, trials: Sequence[TrialRow]) -> Allowance:
+    """Whether the job's budget pays for one more trial besides those that it has."""
     request = request_of(job)
-    running = session.scalar(
-        select(func.count())
-        .select_from(TrialRow)
-        .where(TrialRow.job_id == job.id, TrialRow.state.in_(UNFINISHED))
+    running = sum(trial.state in UNFINISHED for trial in trials)
+    longest = max(
+        (each.seconds for each in trials if each.state == "complete" and not each.baseline),
+        default=None,
     )
-    longest = session.scalar(
-        select(func.max(TrialRow.seconds)).where(
-            TrialRow.job_id == job.id, TrialRow.state == "complete", TrialRow.baseline.is_(False)
-        )
-    )
-    use = use_of(job, running or 0)
-    return allowance(request.budget, use, request.recipe.epochs, longest)
+    return allowance(request.budget, use_of(job, running), request.recipe.epochs, longest)
 
 
 def reserve_seconds(job: JobRow, trial: TrialRow, allowed: Allowance) -> None:
@@ -70,6 +68,20 @@ def reserve_seconds(job: JobRow, trial: TrialRow, allowed: Allowance) -> None:
         job.seconds_reserved += allowed.seconds_limit
 
 
+def go_on(session: Session, job: JobRow) -> None:
+    """What follows when trials have ended or wait again."""
+    target = target_reached(job)
+    if target is not None:
+        cancel_trials(session, job, f"the target accuracy {target:g} was reached", running=False)
+    advance(session, job)
+
+
+def target_reached(job: JobRow) -> float | None:
+    """The target accuracy, if there is one and it is reached."""
+    target = request_of(job).budget.target_accuracy
+    return target if target is not None and (job.best_val_top1 or 0.0) >= target else None
+
+
 def advance(session: Session, job: JobRow) -> None:
     """Go on to what follows the search, if no trial is left to wait for.
 
@@ -77,13 +89,13 @@ def advance(session: Session, job: JobRow) -> None:
     """
     if job.state not in ("waiting", "running"):
         return
-    trials = trials_of(session, job)
-    if any(trial.state in UNFINISHED for trial in trials):
+    if _waits_for_trials(session, job):
         return
+    trials = trials_of(session, job)
     if not job.exhausted:
         protocol = request_of(job).protocol
         tried = [_tried(trial) for trial in trials]
-        job.exhausted = not allowance_of(session, job).now or (
+        job.exhausted = not allowance_of(job, trials).now or (
             is_finite(protocol) and propose(protocol, "exhaustive", tried, 0, len(trials)) is None
         )
         if not job.exhausted:
@@ -99,12 +111,19 @@ def advance(session: Session, job: JobRow) -> None:
         session.add(WorkRow(id=job.id, kind="final", job_id=job.id, state="waiting", attempts=0))
 
 
-def _add_next(session: Session, job: JobRow) -> tuple[TrialRow, WorkRow] | None:
+def _waits_for_trials(session: Session, job: JobRow) -> bool:
+    unfinished = exists().where(TrialRow.job_id == job.id, TrialRow.state.in_(UNFINISHED))
+    return bool(session.scalar(select(unfinished)))
+
+
+def _add_next(
+    session: Session, job: JobRow, trials: list[TrialRow]
+) -> tuple[TrialRow, WorkRow] | None:
     """The next trial by the job's strategy, or None where every point has been tried."""
-    request, trials = request_of(job), trials_of(session, job)
+    request = request_of(job)
     protocol, number = request.protocol, trials[-1].number + 1
     if request.strategy == "recommend":
-        recommended = recommend(protocol, known_task(session, job))
+        recommended = recommend(protocol, known_task(session, job, trials))
         if recommended is None:
             return None
         point, expectation = recommended
@@ -135,7 +154,7 @@ def _confirm(session: Session, job: JobRow, trials: list[TrialRow]) -> bool:
     gained = (winner.val_top1 or 0.0) > (baseline.val_top1 or 0.0)
     if not request_of(job).confirm or not gained or any(trial.replicate for trial in trials):
         return False
-    allowed = allowance_of(session, job)
+    allowed = allowance_of(job, trials)
     if not allowed.now:
         return False
     number, rates = trials[-1].number + 1, StageRates.model_validate(winner.rates)

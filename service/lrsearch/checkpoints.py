@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from lrsearch.contract.leases import Checkpoint
 from lrsearch.db.tables import TrialRow
 from lrsearch.errors import invalid_field
-from lrsearch.fence import fenced, running_trial
+from lrsearch.fence import fenced
 from lrsearch.jobs import request_of
 from lrsearch.store import BlobStore
 
@@ -40,10 +40,10 @@ def note_checkpoint(
         ConflictError: the lease is lost, or the trial is reported already.
         InvalidError: it cannot hold so many epochs.
     """
-    lease, job = fenced(session, lease_id, token)
-    trial = session.get_one(TrialRow, running_trial(session, lease, work_id).id)
-    assert job is not None
-    epochs = request_of(job).recipe.epochs
+    held = fenced(session, lease_id, token)
+    _, trial = held.running_trial(work_id)
+    assert held.job is not None
+    epochs = request_of(held.job).recipe.epochs
     if checkpoint.epochs > epochs:
         raise invalid_field("epochs", f"the recipe has {epochs} epochs", checkpoint.epochs)
     former = trial.checkpoint_sha256
@@ -57,5 +57,5 @@ def held_checkpoint(session: Session, lease_id: str, token: str, work_id: str) -
     Raises:
         ConflictError: the lease is lost, or the trial is reported already.
     """
-    lease, _ = fenced(session, lease_id, token)
-    return session.get_one(TrialRow, running_trial(session, lease, work_id).id).checkpoint_sha256
+    _, trial = fenced(session, lease_id, token).running_trial(work_id)
+    return trial.checkpoint_sha256

@@ -6,11 +6,10 @@ transaction of its own: one that waited for a second lock could wait for another
 """
 
 import secrets
-from collections import Counter
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from lrsearch.advance import advance, allowance_of, propose_trials, reserve_seconds
@@ -29,7 +28,7 @@ from lrsearch.contract.leases import (
 )
 from lrsearch.contract.rates import StageRates
 from lrsearch.data_sets import fingerprint_of
-from lrsearch.db.engine import Database, database_now
+from lrsearch.db.engine import Clock, Database, database_now, note_clock
 from lrsearch.db.tables import (
     DataSetRow,
     JobRow,
@@ -41,12 +40,12 @@ from lrsearch.db.tables import (
 )
 from lrsearch.events import append_event
 from lrsearch.ids import new_id
-from lrsearch.jobs import lock_job, request_of, source_model_of
+from lrsearch.jobs import request_of
 from lrsearch.metrics import LEASES, once_committed
 from lrsearch.settings import Settings
 from lrsearch.source_models import source_model_as_contract
 from lrsearch.trials import tell_ledger
-from lrsearch.workers import find_worker
+from lrsearch.workers import find_worker, note_seen, worker_unknown
 
 
 def claim_lease(database: Database, claim: Claim, settings: Settings) -> Lease | None:
@@ -58,24 +57,50 @@ def claim_lease(database: Database, claim: Claim, settings: Settings) -> Lease |
     Raises:
         NotFoundError: the worker is not registered, code `worker_unknown`.
     """
-    with database.write() as session:
+    in_vain: list[str] = []
+    while True:
+        with database.write() as session:
+            worker, several_owners, models_wait = _overview(session, claim.worker_id)
+            note_seen(session, worker.id, database_now(session))
+            if models_wait and (check := _model_to_check(session)) is not None:
+                return _grant(session, worker, None, [(check, None)], settings)
+            job = _next_job(session, worker, in_vain, fair=several_owners)
+            if job is None:
+                break
+            if works := _take(session, job, worker, claim.max_trials):
+                return _grant(session, worker, job, works, settings)
+            in_vain.append(job.id)
+    return _claim_locked(database, claim, settings, in_vain)
+
+
+def _claim_locked(
+    database: Database, claim: Claim, settings: Settings, in_vain: list[str]
+) -> Lease | None:
+    """A lease on work of jobs that others hold for a moment; each is waited for."""
+    with database.read() as session:
         worker = find_worker(session, claim.worker_id)
-        worker.seen_at = database_now(session)
-        work = _model_to_check(session)
-        if work is not None:
-            return _grant(session, worker, None, [work], settings)
-        job_ids = _open_jobs(session, worker)
-    for skip_locked in (True, False):  # another claim or a report may hold some for a moment
-        busy = []
-        for job_id in job_ids:
-            with database.write() as session:
-                job = lock_job(session, job_id, skip_locked=skip_locked)
-                if job is None:
-                    busy.append(job_id)
-                elif works := _take(session, job, worker, claim.max_trials):
-                    return _grant(session, worker, job, works, settings)
-        job_ids = busy
+        busy = session.scalars(select(JobRow.id).where(*_may_give(worker, in_vain))).all()
+    for job_id in busy:
+        with database.write() as session:
+            job = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+            if job is not None and (works := _take(session, job, worker, claim.max_trials)):
+                return _grant(session, worker, job, works, settings)
     return None
+
+
+def _overview(session: Session, worker_id: str) -> tuple[WorkerRow, bool, bool]:
+    """The worker, whether several principals have open jobs, and whether source models wait."""
+    owner = select(func.min(JobRow.owner)).where(JobRow.state.in_(OPEN)).scalar_subquery()
+    another = select(func.max(JobRow.owner)).where(JobRow.state.in_(OPEN)).scalar_subquery()
+    models_wait = exists().where(WorkRow.state == "waiting", WorkRow.kind == "check_model")
+    row = session.execute(
+        select(WorkerRow, owner != another, models_wait, Clock()).where(WorkerRow.id == worker_id)
+    ).one_or_none()
+    if row is None:
+        raise worker_unknown(worker_id)
+    worker, several_owners, waits, now = row
+    note_clock(session, now)
+    return worker, bool(several_owners), waits
 
 
 def _model_to_check(session: Session) -> WorkRow | None:
@@ -88,79 +113,95 @@ def _model_to_check(session: Session) -> WorkRow | None:
     )
 
 
-def _open_jobs(session: Session, worker: WorkerRow) -> list[str]:
-    """Jobs that may have something for this worker, in the order in which they are asked.
+def _next_job(
+    session: Session, worker: WorkerRow, in_vain: list[str], *, fair: bool
+) -> JobRow | None:
+    """The locked job whose turn it is, of those that nobody else holds now.
 
-    The most urgent come first; among equals those of the principal for whom the least work runs,
-    so that nobody's many jobs hold up another's; and then the oldest.
+    The most urgent come first; among equals, if it shall be fair, those of the principal for whom
+    the least work runs, so that nobody's many jobs hold up another's; and then the oldest.
     """
+    query = select(JobRow).where(*_may_give(worker, in_vain))
+    if fair:
+        running = _running_work().subquery()
+        query = query.outerjoin(running, running.c.owner == JobRow.owner).order_by(
+            JobRow.priority.desc(), func.coalesce(running.c.pieces, 0), JobRow.id
+        )
+    else:
+        query = query.order_by(JobRow.priority.desc(), JobRow.id)
+    return session.scalar(query.limit(1).with_for_update(of=JobRow, skip_locked=True))
+
+
+def _may_give(worker: WorkerRow, in_vain: list[str]) -> list[ColumnElement[bool]]:
+    """Which jobs may have something for a worker."""
     waits = exists().where(WorkRow.job_id == JobRow.id, WorkRow.state == "waiting")
-    proposes = and_(JobRow.exhausted.is_(False), JobRow.state.in_(("waiting", "running")))
-    jobs = session.execute(
-        select(JobRow.id, JobRow.priority, JobRow.owner)
-        .where(
-            JobRow.state.in_(OPEN),
-            JobRow.paused.is_(False),
-            or_(JobRow.device.is_(None), JobRow.device == worker.device["kind"]),
-            or_(waits, proposes),
-        )
-        .order_by(JobRow.id)
-    ).all()
-    owners = {owner for _, _, owner in jobs}
-    running = _running_work(session) if len(owners) > 1 else Counter[str]()
-    # Ids sort by age, and sorting keeps that order among equals.
-    return [job_id for job_id, *_ in sorted(jobs, key=lambda job: (-job[1], running[job[2]]))]
+    proposes = and_(
+        JobRow.exhausted.is_(False),
+        JobRow.dormant.is_(False),
+        JobRow.state.in_(("waiting", "running")),
+    )
+    return [
+        JobRow.state.in_(OPEN),
+        JobRow.paused.is_(False),
+        or_(JobRow.device.is_(None), JobRow.device == worker.device["kind"]),
+        or_(waits, proposes),
+        JobRow.id.not_in(in_vain),
+    ]
 
 
-def _running_work(session: Session) -> Counter[str]:
+def _running_work() -> Select[str, int]:
     """How much work runs now for each principal that has jobs."""
-    return Counter(
-        dict(
-            session.execute(
-                select(JobRow.owner, func.count())
-                .join(LeaseRow, LeaseRow.job_id == JobRow.id)
-                .join(WorkRow, WorkRow.lease_id == LeaseRow.id)
-                .where(LeaseRow.state == "active", WorkRow.state == "leased")
-                .group_by(JobRow.owner)
-            ).all()
-        )
+    return (
+        select(JobRow.owner, func.count().label("pieces"))
+        .join(LeaseRow, LeaseRow.job_id == JobRow.id)
+        .join(WorkRow, WorkRow.lease_id == LeaseRow.id)
+        .where(LeaseRow.state == "active", WorkRow.state == "leased")
+        .group_by(JobRow.owner)
     )
 
 
-def _take(session: Session, job: JobRow, worker: WorkerRow, max_trials: int) -> list[WorkRow]:
-    """What the worker gets of a locked job: what waits there, else new proposals.
+def _take(
+    session: Session, job: JobRow, worker: WorkerRow, max_trials: int
+) -> list[tuple[WorkRow, TrialRow | None]]:
+    """What a worker gets of a locked job: what waits there, else new proposals.
 
-    A probe counts as no trial, so that it goes out with the baseline.
+    A probe counts as no trial, so that it goes out with the baseline. Where there is nothing, there
+    will be nothing until something of the job changes: it is not asked again before.
     """
     if job.state not in OPEN or job.paused or job.device not in (None, worker.device["kind"]):
-        return []
-    waiting = _waiting(session, job, max_trials)
-    if waiting:
-        return waiting
-    proposed = propose_trials(session, job, max_trials)
-    if proposed:
-        return proposed
+        return []  # it has changed while we waited for the lock
+    if found := _waiting(session, job, max_trials) or propose_trials(session, job, max_trials):
+        return list(found)
     advance(session, job)  # what remained was not enough for another trial
-    return _waiting(session, job, max_trials)
+    found = _waiting(session, job, max_trials)
+    job.dormant = not found
+    return found
 
 
-def _waiting(session: Session, job: JobRow, max_trials: int) -> list[WorkRow]:
-    session.flush()
-    works: dict[str, list[WorkRow]] = {"final": [], "trial": [], "probe": []}
-    for work in session.scalars(
-        select(WorkRow)
+def _waiting(
+    session: Session, job: JobRow, max_trials: int
+) -> list[tuple[WorkRow, TrialRow | None]]:
+    found: dict[str, list[tuple[WorkRow, TrialRow | None]]] = {
+        "final": [],
+        "trial": [],
+        "probe": [],
+    }
+    for work, trial in session.execute(
+        select(WorkRow, TrialRow)
+        .outerjoin(TrialRow, TrialRow.id == WorkRow.id)
         .where(WorkRow.job_id == job.id, WorkRow.state == "waiting")
         .order_by(WorkRow.id)
+        .execution_options(populate_existing=True)
     ):
-        works[work.kind].append(work)
-    return works["final"] or works["probe"] + works["trial"][:max_trials]
+        found[work.kind].append((work, trial))
+    return found["final"] or found["probe"] + found["trial"][:max_trials]
 
 
 def _grant(
     session: Session,
     worker: WorkerRow,
     job: JobRow | None,
-    works: list[WorkRow],
+    works: list[tuple[WorkRow, TrialRow | None]],
     settings: Settings,
 ) -> Lease:
     once_committed(session, LEASES)
@@ -176,7 +217,7 @@ def _grant(
     )
     session.add(lease)
     session.flush()
-    for work in works:
+    for work, _ in works:
         work.state, work.reason, work.lease_id = "leased", None, lease.id
         work.upload_sha256 = None
         work.attempts += 1
@@ -186,12 +227,17 @@ def _grant(
         lease_seconds=settings.lease_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
         task=_task(session, job) if job else None,
-        work=[_begin(session, worker, job, work, now) for work in works],
+        work=[_begin(session, worker, job, work, trial, now) for work, trial in works],
     )
 
 
 def _begin(
-    session: Session, worker: WorkerRow, job: JobRow | None, work: WorkRow, now: datetime
+    session: Session,
+    worker: WorkerRow,
+    job: JobRow | None,
+    work: WorkRow,
+    trial: TrialRow | None,
+    now: datetime,
 ) -> Work:
     if job is None:
         return CheckModelWork(
@@ -200,17 +246,21 @@ def _begin(
         )
     if work.kind == "final":
         return _final_work(session, job, work)
-    if work.kind == "probe":
+    if trial is None:
         return ProbeWork(id=work.id)
-    return _begin_trial(session, worker, job, work, now)
+    return _begin_trial(session, worker, job, work, trial, now)
 
 
 def _begin_trial(
-    session: Session, worker: WorkerRow, job: JobRow, work: WorkRow, now: datetime
+    session: Session,
+    worker: WorkerRow,
+    job: JobRow,
+    work: WorkRow,
+    trial: TrialRow,
+    now: datetime,
 ) -> TrialWork:
-    trial = session.get_one(TrialRow, work.id)
     if trial.baseline and trial.seconds_reserved is None:
-        reserve_seconds(job, trial, allowance_of(session, job))
+        reserve_seconds(job, trial, allowance_of(job, [trial]))
     if job.state == "waiting":
         job.state, job.started_at = "running", now
     job.device = job.device or worker.device["kind"]
@@ -254,12 +304,16 @@ def _final_work(session: Session, job: JobRow, work: WorkRow) -> FinalWork:
 
 def _task(session: Session, job: JobRow) -> Task:
     request = request_of(job)
-    data_set = session.get_one(DataSetRow, job.data_set_id)
+    data_set, source_model = session.execute(
+        select(DataSetRow, SourceModelRow)
+        .join(SourceModelRow, SourceModelRow.id == job.source_model_id)
+        .where(DataSetRow.id == job.data_set_id)
+    ).one()
     return Task(
         job_id=job.id,
         data_set_id=data_set.id,
         fingerprint=fingerprint_of(data_set),
-        source_model=source_model_as_contract(source_model_of(session, job)),
+        source_model=source_model_as_contract(source_model),
         images_per_label=request.images_per_label,
         recipe=request.recipe,
     )

@@ -4,6 +4,7 @@ from pydantic import ValidationError
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from lrsearch.advance import go_on
 from lrsearch.contract.events import JobChanged
 from lrsearch.contract.jobs import OPEN, Job, JobChange, JobRequest, ResolvedRequest
 from lrsearch.cuts import cuts_of
@@ -30,7 +31,6 @@ from lrsearch.jobs import (
     planned_trials,
     request_of,
 )
-from lrsearch.leases import go_on
 from lrsearch.principals import Principal
 from lrsearch.search.ledger import Ledger
 from lrsearch.trials import tell_ledger, trials_of

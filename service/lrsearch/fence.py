@@ -5,27 +5,69 @@ a worker whose lease is gone changes nothing, however late it speaks.
 """
 
 import secrets
+from dataclasses import dataclass
 from hashlib import sha256
 
 import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lrsearch.db.tables import JobRow, LeaseRow, WorkRow
+from lrsearch.db.engine import Clock, note_clock
+from lrsearch.db.tables import JobRow, LeaseRow, TrialRow, WorkRow
 from lrsearch.errors import ConflictError, NotFoundError, lease_lost
-from lrsearch.jobs import lock_job
 
 
-def fenced(
-    session: Session, lease_id: str, token: str, also: tuple[str, ...] = ()
-) -> tuple[LeaseRow, JobRow | None]:
-    """The lease if it is the sender's, active or in one of the other states, and its locked job.
+@dataclass(frozen=True)
+class Held:
+    """A lease and all that it is about, locked until the transaction ends."""
+
+    lease: LeaseRow
+    job: JobRow | None
+    """None for work that belongs to no job."""
+    works: dict[str, WorkRow]
+    """By id; what was put back is not there any more."""
+    trials: dict[str, TrialRow]
+    """Those of the work that are trials, by id."""
+
+    @property
+    def running(self) -> list[WorkRow]:
+        """What is not reported yet."""
+        return [work for work in self.works.values() if work.state == "leased"]
+
+    def work(self, work_id: str) -> WorkRow:
+        """One piece of the work; raises `NotFoundError`, code `work_unknown`."""
+        if work_id not in self.works:
+            raise NotFoundError(
+                detail=f"Lease {self.lease.id} holds no work {work_id}.", code="work_unknown"
+            )
+        return self.works[work_id]
+
+    def running_trial(self, work_id: str) -> tuple[WorkRow, TrialRow]:
+        """A trial that is not reported yet, and its piece of work.
+
+        Raises:
+            NotFoundError: as `work`.
+            ConflictError: it is another kind of work or reported already, code `report_conflict`.
+        """
+        work = self.work(work_id)
+        if work.state != "leased" or work_id not in self.trials:
+            raise ConflictError(
+                detail=f"Work {work_id} takes no weights now.",
+                remedy="Upload a trial's weights before its report.",
+                code="report_conflict",
+            )
+        return work, self.trials[work_id]
+
+
+def fenced(session: Session, lease_id: str, token: str, also: tuple[str, ...] = ()) -> Held:
+    """What the sender holds, if the lease is theirs, and active or in one of the other states.
 
     Raises:
         ConflictError: it is not the sender's, or not any more; code `lease_lost`.
         NotFoundError: there is no such lease, code `lease_unknown`.
     """
-    lease, job = locked(session, lease_id)
+    held = locked(session, lease_id)
+    lease = held.lease
     if not secrets.compare_digest(lease.token_sha256, sha256(token.encode()).hexdigest()):
         raise lease_lost("the token is not this lease's")
     if lease.state != "active" and lease.state not in also:
@@ -33,54 +75,40 @@ def fenced(
             {
                 "expired": "no heartbeat came in time",
                 "released": "it was handed back",
-                "cancelled": f"the job is {job.state if job else 'over'}",
+                "cancelled": f"the job is {held.job.state if held.job else 'over'}",
                 "done": "all its work is reported",
             }[lease.state]
         )
-    return lease, job
+    return held
 
 
-def locked(session: Session, lease_id: str) -> tuple[LeaseRow, JobRow | None]:
-    """The lease and its job, locked until the transaction ends; raises `NotFoundError`."""
-    lease = session.get(LeaseRow, lease_id)
-    if lease is None:
-        raise NotFoundError(detail=f"There is no lease {lease_id}.", code="lease_unknown")
-    names = {"lease": lease.id} | ({"job": lease.job_id} if lease.job_id else {})
-    structlog.contextvars.bind_contextvars(**names)  # every line from here on says so
-    job = lock_job(session, lease.job_id) if lease.job_id else None
-    session.refresh(lease, with_for_update=True)
-    return lease, job
-
-
-def works_of(session: Session, lease: LeaseRow) -> list[WorkRow]:
-    """All the work of a lease."""
-    return list(
-        session.scalars(select(WorkRow).where(WorkRow.lease_id == lease.id).order_by(WorkRow.id))
+def locked(session: Session, lease_id: str) -> Held:
+    """What is held under a lease, whoever asks; raises `NotFoundError`."""
+    its_job = select(LeaseRow.job_id).where(LeaseRow.id == lease_id).scalar_subquery()
+    anew = {"populate_existing": True}
+    job = session.scalar(
+        select(JobRow).where(JobRow.id == its_job).with_for_update().execution_options(**anew)
     )
-
-
-def work_of(session: Session, lease: LeaseRow, work_id: str) -> WorkRow:
-    """One piece of a lease's work; raises `NotFoundError`, code `work_unknown`."""
-    work = session.get(WorkRow, work_id, populate_existing=True)
-    if work is None or work.lease_id != lease.id:
-        raise NotFoundError(
-            detail=f"Lease {lease.id} holds no work {work_id}.", code="work_unknown"
-        )
-    return work
-
-
-def running_trial(session: Session, lease: LeaseRow, work_id: str) -> WorkRow:
-    """A trial of a lease that is not reported yet, as work.
-
-    Raises:
-        NotFoundError: as `work_of`.
-        ConflictError: it is another kind of work or reported already, code `report_conflict`.
-    """
-    work = work_of(session, lease, work_id)
-    if work.state != "leased" or work.kind != "trial":
-        raise ConflictError(
-            detail=f"Work {work_id} takes no weights now.",
-            remedy="Upload a trial's weights before its report.",
-            code="report_conflict",
-        )
-    return work
+    rows = session.execute(  # behind the lock, so that all is as the one before has left it
+        select(LeaseRow, WorkRow, TrialRow, Clock())
+        .outerjoin(WorkRow, WorkRow.lease_id == LeaseRow.id)
+        .outerjoin(TrialRow, TrialRow.id == WorkRow.id)
+        .where(LeaseRow.id == lease_id)
+        .order_by(WorkRow.id)
+        .with_for_update(of=LeaseRow)
+        .execution_options(**anew)
+    ).all()
+    if not rows:
+        raise NotFoundError(detail=f"There is no lease {lease_id}.", code="lease_unknown")
+    names = {"lease": lease_id} | ({"job": job.id} if job else {})
+    structlog.contextvars.bind_contextvars(**names)  # every line from here on says so
+    if job is not None:
+        job.dormant = False
+    lease, _, _, now = rows[0]
+    note_clock(session, now)
+    return Held(
+        lease=lease,
+        job=job,
+        works={work.id: work for _, work, _, _ in rows if work is not None},
+        trials={trial.id: trial for _, _, trial, _ in rows if trial is not None},
+    )

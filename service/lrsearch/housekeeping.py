@@ -34,6 +34,9 @@ REST_SECONDS = 0.25
 """Pause after each round. News in a quiet moment is acted on at once; where every request brings
 news, a round for each would take the time that the requests need."""
 
+YIELD_FACTOR = 5.0
+"""Seconds that the ledger is left alone for each second of telling it, while requests come in."""
+
 
 class Housekeeping:
     """The background threads of one replica."""
@@ -118,7 +121,12 @@ class Housekeeping:
 
     def _mirror(self) -> None:
         # Apart from `keep`: leases must expire in time, however much there is to tell.
-        drain_outbox(self._database, self._ledger)
+        drain_outbox(self._database, self._ledger, self._give_way)
+
+    def _give_way(self, seconds: float) -> None:
+        """After so many seconds of telling: while there is news all the time, work comes first."""
+        if self._wake["mirror"].is_set():
+            self._stop.wait(min(YIELD_FACTOR * seconds, 1.0))
 
     def _tell(self) -> None:
         while not self._stop.is_set() and deliver_next(self._database, self._settings):

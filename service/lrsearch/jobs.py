@@ -95,6 +95,7 @@ def submit_job(
         trials_planned=planned_trials(resolved),
         paused=False,
         exhausted=False,
+        dormant=False,
         trials_begun=0,
         trials_finished=0,
         epochs_spent=0,
@@ -127,14 +128,17 @@ def find_job(session: Session, job_id: str, principal: Principal) -> JobRow:
     return row
 
 
-def lock_job(session: Session, job_id: str, *, skip_locked: bool = False) -> JobRow | None:
-    """The job's row, locked until the transaction ends, or None if `skip_locked` and it is."""
-    return session.scalar(
+def lock_job(session: Session, job_id: str) -> JobRow | None:
+    """The job's row, locked until the transaction ends."""
+    job = session.scalar(
         select(JobRow)
         .where(JobRow.id == job_id)
-        .with_for_update(skip_locked=skip_locked)
+        .with_for_update()
         .execution_options(populate_existing=True)
     )
+    if job is not None:
+        job.dormant = False
+    return job
 
 
 def list_jobs(

@@ -5,8 +5,12 @@ time for each job; the ledger being slow or away never holds up a worker. It is 
 now: one telling does for all entries of a trial that waited by then.
 """
 
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
+
 import structlog
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import delete, select, update
 
 from lrsearch.contract.results import Result
 from lrsearch.data_sets import data_set_as_contract
@@ -22,8 +26,23 @@ MAX_ATTEMPTS = 10
 """Failures after which an entry is set aside, so that it does not hold up the rest of its job."""
 
 
-def drain_outbox(database: Database, ledger: Ledger) -> int:
-    """Tell the ledger all that waits; returns how many entries that were."""
+BATCH = 200
+"""Entries that are read at once."""
+
+
+def drain_outbox(
+    database: Database, ledger: Ledger, rest: Callable[[float], None] = lambda seconds: None
+) -> int:
+    """Tell the ledger all that waits.
+
+    Args:
+        database: Our own tables.
+        ledger: The studies.
+        rest: Called after each job's telling with the seconds that it took.
+
+    Returns:
+        How many entries were told.
+    """
     with database.read() as session:
         jobs = session.scalars(
             select(OutboxRow.job_id)
@@ -31,7 +50,12 @@ def drain_outbox(database: Database, ledger: Ledger) -> int:
             .where(OutboxRow.attempts < MAX_ATTEMPTS, JobRow.deleted_at.is_(None))
             .distinct()
         ).all()
-    return sum(_drain_job(database, ledger, job_id) for job_id in jobs)
+    told = 0
+    for job_id in jobs:
+        began = monotonic()
+        told += _drain_job(database, ledger, job_id)
+        rest(monotonic() - began)
+    return told
 
 
 def retry_set_aside(database: Database) -> None:
@@ -45,47 +69,51 @@ def retry_set_aside(database: Database) -> None:
 def _drain_job(database: Database, ledger: Ledger, job_id: str) -> int:
     told = 0
     with database.alone(f"outbox:{job_id}") as mine:
-        while mine and (entry := _next_entry(database, job_id)) is not None:
-            same = _same_as(entry, _latest_id(database, entry))
-            try:
-                _tell(database, ledger, entry)
-            except Exception:
-                log.exception("the ledger could not be told", job=job_id, attempts=entry.attempts)
-                with database.write() as session:
-                    session.execute(
-                        update(OutboxRow)
-                        .where(OutboxRow.id == entry.id)
-                        .values(attempts=OutboxRow.attempts + 1)
+        while mine and (entries := _next_entries(database, job_id)):
+            for about in _by_trial(entries):
+                try:
+                    _tell(database, ledger, about[0])
+                except Exception:
+                    log.exception(
+                        "the ledger could not be told", job=job_id, attempts=about[0].attempts
                     )
-                return told
-            with database.write() as session:
-                gone = session.scalars(delete(OutboxRow).where(*same).returning(OutboxRow.id))
-                told += len(gone.all())
+                    _count_failure(database, about[0])
+                    return told
+                _remove(database, about)
+                told += len(about)
     return told
 
 
-def _next_entry(database: Database, job_id: str) -> OutboxRow | None:
+def _next_entries(database: Database, job_id: str) -> Sequence[OutboxRow]:
     with database.read() as session:
-        return session.scalar(
+        return session.scalars(
             select(OutboxRow)
             .where(OutboxRow.job_id == job_id, OutboxRow.attempts < MAX_ATTEMPTS)
             .order_by(OutboxRow.id)
-            .limit(1)
+            .limit(BATCH)
+        ).all()
+
+
+def _by_trial(entries: Sequence[OutboxRow]) -> Iterable[list[OutboxRow]]:
+    """The entries of each trial, or of the job itself; what they tell of is committed already."""
+    found: dict[str | None, list[OutboxRow]] = defaultdict(list)
+    for entry in entries:
+        found[entry.trial_id].append(entry)
+    return found.values()
+
+
+def _count_failure(database: Database, entry: OutboxRow) -> None:
+    with database.write() as session:
+        session.execute(
+            update(OutboxRow)
+            .where(OutboxRow.id == entry.id)
+            .values(attempts=OutboxRow.attempts + 1)
         )
 
 
-def _latest_id(database: Database, entry: OutboxRow) -> int:
-    """Of the entries of the same trial: what they tell of is committed already."""
-    with database.read() as session:
-        latest = session.scalar(select(func.max(OutboxRow.id)).where(*_same_as(entry)))
-    return latest or entry.id
-
-
-def _same_as(entry: OutboxRow, latest_id: int | None = None) -> list[ColumnElement[bool]]:
-    """Whether an entry tells of the same trial (or job), and is none behind the latest."""
-    # A job's entries are written under its lock: ids are in the order of commit.
-    same = [OutboxRow.job_id == entry.job_id, OutboxRow.trial_id == entry.trial_id]
-    return same if latest_id is None else [*same, OutboxRow.id <= latest_id]
+def _remove(database: Database, entries: Sequence[OutboxRow]) -> None:
+    with database.write() as session:
+        session.execute(delete(OutboxRow).where(OutboxRow.id.in_([entry.id for entry in entries])))
 
 
 def _tell(database: Database, ledger: Ledger, entry: OutboxRow) -> None:

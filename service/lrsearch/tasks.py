@@ -1,5 +1,7 @@
 """A job's task as strategy `recommend` knows it, from its probe and its trials."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
@@ -24,12 +26,19 @@ def ready_to_recommend(session: Session, job: JobRow) -> bool:
     return session.scalar(baseline) in FINISHED and not session.scalar(awaited)
 
 
-def known_task(session: Session, job: JobRow, *, curves: bool = False) -> KnownTask:
+def known_task(
+    session: Session,
+    job: JobRow,
+    trials: Sequence[TrialRow] | None = None,
+    *,
+    curves: bool = False,
+) -> KnownTask:
     """What is known of a job's task; without a probe, its features are those of typical tasks.
 
     Args:
         session: In which the job is locked.
         job: The job.
+        trials: All of the job's, where they are at hand.
         curves: Whether the learning curves of all trials are wanted, or only those of pruned ones,
             of which nothing else tells.
     """
@@ -43,7 +52,9 @@ def known_task(session: Session, job: JobRow, *, curves: bool = False) -> KnownT
         chance=1.0 / labels,
         val_images=job.validation_images,
         epochs=request.recipe.epochs,
-        finetunes=_finetunes(session, job, curves=curves),
+        finetunes=_finetunes(
+            session, trials if trials is not None else trials_of(session, job), curves=curves
+        ),
     )
 
 
@@ -52,10 +63,10 @@ def _labels(session: Session, job: JobRow) -> int:
     return len(DataSetStatistics.model_validate(data_set.statistics).labels)
 
 
-def _finetunes(session: Session, job: JobRow, *, curves: bool) -> list[Finetune]:
-    trials = [trial for trial in trials_of(session, job) if not trial.replicate]
-    wanted = [trial for trial in trials if curves or trial.state == "pruned"]
-    by_trial = curves_of(session, wanted)
+def _finetunes(session: Session, trials: Sequence[TrialRow], *, curves: bool) -> list[Finetune]:
+    searched = [trial for trial in trials if not trial.replicate]
+    wanted = [trial for trial in searched if curves or trial.state == "pruned"]
+    by_trial = curves_of(session, wanted) if wanted else {}
     return [
         Finetune(
             number=trial.number,
@@ -64,5 +75,5 @@ def _finetunes(session: Session, job: JobRow, *, curves: bool) -> list[Finetune]
             val_top1=trial.val_top1,
             curve=by_trial.get(trial.id, []),
         )
-        for trial in trials
+        for trial in searched
     ]

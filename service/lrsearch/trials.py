@@ -5,11 +5,13 @@ from collections import defaultdict
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from lrsearch.contract.events import EpochFinished
 from lrsearch.contract.pages import Page
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import EpochMetrics, Trial
 from lrsearch.db.tables import EpochRow, JobRow, OutboxRow, TrialRow, WorkRow
 from lrsearch.errors import NotFoundError
+from lrsearch.events import append_event
 from lrsearch.ids import new_id
 from lrsearch.waiting import reasons_of_trials
 
@@ -73,15 +75,35 @@ def curves_of(session: Session, trials: list[TrialRow]) -> dict[str, list[EpochM
 
 
 def record_epochs(
-    session: Session, trial: TrialRow, metrics: list[EpochMetrics]
-) -> list[EpochMetrics]:
-    """Add epochs that are not recorded yet; returns those.
+    session: Session, job: JobRow, trial: TrialRow, metrics: list[EpochMetrics], epochs: int
+) -> None:
+    """Add epochs, of the `epochs` of the recipe, that are not recorded yet, and tell of them.
 
     An epoch that is recorded with other numbers has been run again, since the trial could not go
     on from its checkpoint: it takes the place of that one and of all that came after.
     """
-    known = {m.epoch: m for m in curves_of(session, [trial])[trial.id]}
-    new = []
+    _record(session, job, trial, curves_of(session, [trial])[trial.id], metrics, epochs)
+
+
+def replace_curve(
+    session: Session, job: JobRow, trial: TrialRow, curve: list[EpochMetrics], epochs: int
+) -> None:
+    """Record the whole of a trial's curve, from epoch 1 on, and tell of what is new in it."""
+    known = curves_of(session, [trial])[trial.id]
+    if known and known[-1].epoch > len(curve):
+        forget_epochs(session, trial, after=len(curve))
+    _record(session, job, trial, known, curve, epochs)
+
+
+def _record(
+    session: Session,
+    job: JobRow,
+    trial: TrialRow,
+    recorded: list[EpochMetrics],
+    metrics: list[EpochMetrics],
+    epochs: int,
+) -> None:
+    known = {each.epoch: each for each in recorded}
     for each in metrics:
         if known.get(each.epoch) == each:
             continue
@@ -89,10 +111,8 @@ def record_epochs(
             forget_epochs(session, trial, after=each.epoch - 1)
             known = {epoch: m for epoch, m in known.items() if epoch < each.epoch}
         known[each.epoch] = each
-        new.append(each)
         session.add(EpochRow(trial_id=trial.id, **each.model_dump()))
-    session.flush()
-    return new
+        append_event(session, job, EpochFinished(trial=trial.number, epochs=epochs, metrics=each))
 
 
 def forget_epochs(session: Session, trial: TrialRow, after: int = 0) -> None:

@@ -8,7 +8,17 @@ from typing import Any, Self
 import pytest
 from sqlalchemy import select, update
 
-from lrsearch import control, events, jobs, leases, source_models, trials, workers
+from lrsearch import (
+    control,
+    events,
+    heartbeats,
+    jobs,
+    leases,
+    reports,
+    source_models,
+    trials,
+    workers,
+)
 from lrsearch.checkpoints import note_checkpoint
 from lrsearch.claims import claim_lease
 from lrsearch.contract.datasets import DataSetStatistics, LabelCount, Spread
@@ -184,13 +194,13 @@ class Rig:
             ]
         )
         with self.database.write() as session:
-            return leases.heartbeat(session, lease.id, lease.token, beat, self.settings)
+            return heartbeats.heartbeat(session, lease.id, lease.token, beat, self.settings)
 
     def upload(self, lease: Lease, work: Work, content: str = "") -> str:
         """SHA-256 of weights that are noted as uploaded."""
         digest = sha256(f"{work.id}{content}".encode()).hexdigest()
         with self.database.write() as session:
-            leases.note_upload(session, lease.id, lease.token, work.id, digest)
+            reports.note_upload(session, lease.id, lease.token, work.id, digest)
         return digest
 
     def checkpoint(self, lease: Lease, epochs: int, content: str = "") -> Checkpoint:
@@ -203,7 +213,7 @@ class Rig:
 
     def report(self, lease: Lease, work: Work, report: Report) -> ReportReply:
         with self.database.write() as session:
-            return leases.report_work(session, lease.id, lease.token, work.id, report)
+            return reports.report_work(session, lease.id, lease.token, work.id, report)
 
     def end(
         self, lease: Lease, outcome: str, *val_top1s: float, seconds: float = 1.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lrsearch import leases
+from lrsearch import heartbeats
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import EpochFinished
 from lrsearch.contract.leases import Epoch, Heartbeat
@@ -28,7 +28,7 @@ def test_an_epoch_that_comes_twice_in_one_heartbeat_is_recorded_once(rig: Rig) -
     twice = [Epoch(work_id=lease.work[0].id, metrics=metrics) for metrics in 2 * curve(0.3, 0.4)]
     with rig.database.write() as session:
         beat = Heartbeat(epochs=twice)
-        leases.heartbeat(session, lease.id, lease.token, beat, rig.settings)
+        heartbeats.heartbeat(session, lease.id, lease.token, beat, rig.settings)
     assert rig.trials(job)[0].curve == curve(0.3, 0.4)
     assert sum(isinstance(event.body, EpochFinished) for event in rig.events(job)) == 2
 

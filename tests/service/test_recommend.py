@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lrsearch import leases, priors, tasks
+from lrsearch import priors, pruning, tasks
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import TrialFinished
 from lrsearch.contract.jobs import Job
@@ -348,7 +348,7 @@ def test_of_trials_that_run_together_each_is_judged_by_its_curve_and_the_others(
         asked.append((finetune, rivals, task))
         return "far behind" if finetune.curve and finetune.curve[-1].val_top1 < 0.2 else None
 
-    monkeypatch.setattr(leases, "doomed", rule)
+    monkeypatch.setattr(pruning, "doomed", rule)
     job = submit(rig, epochs=4, budget=Budget(trials=3))
     looked_at(rig)
     rig.complete(rig.claim(), 0.6)

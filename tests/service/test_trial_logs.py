@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from lrsearch import jobs, leases
+from lrsearch import heartbeats, jobs
 from lrsearch.contract.jobs import Job
 from lrsearch.contract.leases import Heartbeat, Lease, TrialReport
 from lrsearch.contract.logs import LogLine, WorkLog
@@ -25,7 +25,7 @@ def send(rig: Rig, lease: Lease, *lines: LogLine) -> None:
     """A heartbeat with lines of the lease's last piece of work."""
     log = WorkLog(work_id=lease.work[-1].id, lines=list(lines))
     with rig.database.write() as session:
-        leases.heartbeat(session, lease.id, lease.token, Heartbeat(logs=[log]), rig.settings)
+        heartbeats.heartbeat(session, lease.id, lease.token, Heartbeat(logs=[log]), rig.settings)
 
 
 def log_of(rig: Rig, job: Job, number: int = 0) -> list[str]:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,7 +20,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 """Hosts under which a service without keys may be addressed."""
 
 
-def _admit(
+async def _admit(
     request: Request,
     scopes: SecurityScopes,
     service: Running,
@@ -28,6 +29,15 @@ def _admit(
     """Who asks; admits keys with any of the scopes."""
     if not service.settings.keys_required:
         return NOBODY
+    return await run_in_threadpool(_admit_key, request, scopes, service, credentials)
+
+
+def _admit_key(
+    request: Request,
+    scopes: SecurityScopes,
+    service: Service,
+    credentials: HTTPAuthorizationCredentials | None,
+) -> Principal:
     principal = None
     try:
         principal = _recognise(service, credentials)

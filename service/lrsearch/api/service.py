@@ -1,9 +1,13 @@
 """What the routes work with: the parts of one running replica."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, cast
+from functools import partial
+from typing import Annotated, ParamSpec, TypeVar, cast
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
 from lrsearch.api.gate import Gate
@@ -44,6 +48,14 @@ class Bell:
         rung.set()
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LANE_THREADS = 4
+"""That serve the workers' messages. They mostly compute: more would only wait for each other, and
+each that is in a transaction keeps a job locked meanwhile."""
+
+
 @dataclass
 class Service:
     """One replica."""
@@ -56,6 +68,11 @@ class Service:
     housekeeping: Housekeeping
     gate: Gate
     bell: Bell
+    lane: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LANE_THREADS))
+
+    async def in_lane(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Have a thread do something for a worker."""
+        return await run_sync(partial(act, *args, **kwargs), limiter=self.lane)
 
     def changed(self) -> None:
         """Something was submitted, reported or put back."""
@@ -63,7 +80,7 @@ class Service:
         self.bell.ring()
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     return cast(Service, request.app.state.service)
 
 

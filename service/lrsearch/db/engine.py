@@ -1,21 +1,30 @@
 """The connection to the database, its transactions and its clock."""
 
+import select as sockets
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import URL, Connection, create_engine, event, text
+from sqlalchemy import URL, Connection, create_engine, event, select, text
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.sql.functions import FunctionElement
+
+from lrsearch.db.tables import Instant
 
 _locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 """For SQLite, which one process owns: what PostgreSQL's advisory locks are elsewhere."""
 
 _locks_guard = threading.Lock()
+
+POOL_CONNECTIONS = 10
+"""Kept open; in a storm there may be twice as many. A server takes 100, unless told otherwise."""
 
 
 class Database:
@@ -26,10 +35,12 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine = create_engine(url, pool_pre_ping=True)
+        self.engine = create_engine(url, pool_size=POOL_CONNECTIONS, max_overflow=POOL_CONNECTIONS)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            event.listen(self.engine, "checkout", _require_open)
         self._read = sessionmaker(self.engine, expire_on_commit=False)
         self._write = sessionmaker(
             self.engine.execution_options(lrsearch_write=True), expire_on_commit=False
@@ -46,6 +57,8 @@ class Database:
         """A transaction that is committed at the end, or rolled back by an exception."""
         with self._write.begin() as session:
             yield session
+        for act in session.info.pop(_ACTS, ()):
+            act()
 
     @contextmanager
     def alone(self, name: str) -> Iterator[bool]:
@@ -78,8 +91,19 @@ class Database:
 
 
 def after_commit(session: Session, act: Callable[[], object]) -> None:
-    """Do something once what the transaction writes is there for all to see, and only then."""
-    event.listen(session, "after_commit", lambda _: act(), once=True)
+    """Do something once what `Database.write` writes is there for all to see, and only then."""
+    session.info.setdefault(_ACTS, []).append(act)
+
+
+_ACTS = "lrsearch_acts"
+"""Where a session keeps what is to be done then."""
+
+
+class Clock(FunctionElement[datetime]):
+    """The database's clock at the moment when the statement that asks for it is run."""
+
+    type = Instant()
+    inherit_cache = True
 
 
 def database_now(session: Session) -> datetime:
@@ -91,21 +115,42 @@ def database_now(session: Session) -> datetime:
     transaction = session.get_transaction()
     read_in, now = session.info.get(_CLOCK, (None, None))
     if now is None or read_in is not transaction:
-        now = _read_clock(session)
-        session.info[_CLOCK] = session.get_transaction(), now
+        now = session.execute(select(Clock())).scalar_one()
+        note_clock(session, now)
     return cast(datetime, now)
+
+
+def note_clock(session: Session, now: datetime) -> None:
+    """Take what a statement behind the lock has read of `Clock` for the transaction's time."""
+    session.info[_CLOCK] = session.get_transaction(), now
 
 
 _CLOCK = "lrsearch_clock"
 """Where a session keeps what it has read, and in which transaction."""
 
 
-def _read_clock(session: Session) -> datetime:
-    if session.get_bind().dialect.name == "postgresql":
-        now: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
-        return now.astimezone(UTC)
-    stamp: str = session.execute(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")).scalar_one()
-    return datetime.fromisoformat(stamp).replace(tzinfo=UTC)
+@compiles(Clock, "postgresql")
+def _clock_postgresql(*_: Any, **__: Any) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(Clock, "sqlite")
+def _clock_sqlite(*_: Any, **__: Any) -> str:
+    return "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+
+
+def _require_open(connection: Any, *_: Any) -> None:
+    """Refuse a pooled connection that its server has closed; the pool then opens new ones.
+
+    A server says nothing unasked: what can be read of a connection that rests is its end. This
+    costs no message to the server, which a ping would for every transaction.
+    """
+    readable = sockets.poll()
+    if not connection.closed:
+        readable.register(connection.fileno(), sockets.POLLIN)
+        if not readable.poll(0):
+            return
+    raise DisconnectionError("the server has closed the connection")
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:

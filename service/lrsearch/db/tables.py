@@ -134,13 +134,6 @@ class JobRow(Table):
         UniqueConstraint("owner", "idempotency_key"),
         Index("ix_jobs_owner", "owner", "id"),
         Index(
-            "ix_jobs_open",
-            "priority",
-            "id",
-            postgresql_where=text("state IN ('waiting', 'running', 'finalising')"),
-            sqlite_where=text("state IN ('waiting', 'running', 'finalising')"),
-        ),
-        Index(
             "ix_jobs_deleted",
             "id",
             postgresql_where=text("deleted_at IS NOT NULL"),
@@ -171,6 +164,7 @@ class JobRow(Table):
     validation_images: Mapped[int] = mapped_column(default=0)
     trials_planned: Mapped[int | None]
     exhausted: Mapped[bool] = mapped_column(default=False)  # no further trial will be proposed
+    dormant: Mapped[bool] = mapped_column(default=False)  # no claim gets anything until it changes
     trials_begun: Mapped[int] = mapped_column(default=0)  # besides the baseline
     trials_finished: Mapped[int] = mapped_column(default=0)  # the baseline included
     epochs_spent: Mapped[int] = mapped_column(default=0)  # run, or reserved by running trials
@@ -191,6 +185,17 @@ class JobRow(Table):
     webhook_next_at: Mapped[datetime | None]  # null: not yet, or never again
     webhook_delivered_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]  # unknown to users since; soon the row goes too
+
+
+_OPEN_JOBS = text("state IN ('waiting', 'running', 'finalising')")
+Index(  # in the order of their turn
+    "ix_jobs_open",
+    JobRow.priority.desc(),
+    JobRow.id,
+    postgresql_where=_OPEN_JOBS,
+    sqlite_where=_OPEN_JOBS,
+)
+Index("ix_jobs_open_owner", JobRow.owner, postgresql_where=_OPEN_JOBS, sqlite_where=_OPEN_JOBS)
 
 
 class TrialRow(Table):

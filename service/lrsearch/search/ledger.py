@@ -69,7 +69,7 @@ class Ledger:
         if ledger_id is None:
             ledger_id = _find(study, trial)
         if ledger_id is None:
-            ledger_id = self._create(study, job, trial)
+            return self._create(study, job, trial)
         entry = self.storage.get_trial(ledger_id)
         if trial.state in FINISHED and not entry.state.is_finished():
             self._finish(study, ledger_id, entry.number, trial)

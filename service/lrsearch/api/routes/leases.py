@@ -4,11 +4,10 @@ from time import monotonic
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response, status
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from lrsearch import leases
-from lrsearch.api.routes.parameters import blob_response, download, upload
+from lrsearch import heartbeats, leases, reports
+from lrsearch.api.routes.parameters import blob_response, download, json_response, upload
 from lrsearch.api.security import WorkerKey
 from lrsearch.api.service import Running, Service
 from lrsearch.api.uploads import receive_upload
@@ -41,33 +40,33 @@ Token = Annotated[str, Header(alias=LEASE_TOKEN_HEADER, description="From the cl
     response_model=Lease,
     responses={status.HTTP_204_NO_CONTENT: {"description": "There was no work."}},
 )
-async def claim(body: Claim, request: Request, service: Running, _: WorkerKey) -> Lease | Response:
+async def claim(body: Claim, request: Request, service: Running, _: WorkerKey) -> Response:
     """Get work: at once, when there is some, or 204 after `wait_seconds`."""
     deadline = monotonic() + body.wait_seconds
     while True:
-        if await request.is_disconnected():
-            return Response(status_code=status.HTTP_204_NO_CONTENT)
         ring = service.bell.next_ring()
-        lease = await run_in_threadpool(_claim, service, body)
+        lease = await service.in_lane(claim_lease, service.database, body, service.settings)
         if lease is not None:
             service.changed()
-            return lease
+            return json_response(lease)
         left = deadline - monotonic()
         if left <= 0.0:
-            return Response(status_code=status.HTTP_204_NO_CONTENT)
+            break
         await service.bell.wait(ring, min(CLAIM_POLL_SECONDS, left))
+        if await request.is_disconnected():
+            break
+    return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
-@router.post("/{lease_id}/heartbeat")
-def heartbeat(
+@router.post("/{lease_id}/heartbeat", response_model=HeartbeatReply)
+async def heartbeat(
     lease_id: str, body: Heartbeat, service: Running, _: WorkerKey, token: Token
-) -> HeartbeatReply:
+) -> Response:
     """Keep the lease, hand in finished epochs, and learn what to do with each piece of work."""
-    with service.database.write() as session:
-        reply = leases.heartbeat(session, lease_id, token, body, service.settings)
+    reply = await service.in_lane(_heartbeat, service, lease_id, token, body)
     if body.epochs:
         service.changed()
-    return reply
+    return json_response(reply)
 
 
 @router.put(
@@ -78,7 +77,7 @@ async def upload_weights(
 ) -> UploadReply:
     """Upload a trial's weights, before its report; the body is the safetensors file itself."""
     blob = await receive_upload(request, service, "the safetensors file")
-    await run_in_threadpool(_note_upload, service, lease_id, token, work_id, blob)
+    await service.in_lane(_note_upload, service, lease_id, token, work_id, blob)
     return UploadReply(sha256=blob.sha256, size_bytes=blob.size_bytes)
 
 
@@ -99,7 +98,7 @@ async def upload_checkpoint(
     blob = await receive_upload(request, service, "the checkpoint", store=service.checkpoints)
     if blob.sha256 != checkpoint.sha256:
         raise invalid_field("sha256", f"the body has the SHA-256 {blob.sha256}", checkpoint.sha256)
-    await run_in_threadpool(_note_checkpoint, service, lease_id, token, work_id, checkpoint)
+    await service.in_lane(_note_checkpoint, service, lease_id, token, work_id, checkpoint)
     return UploadReply(sha256=blob.sha256, size_bytes=blob.size_bytes)
 
 
@@ -119,15 +118,14 @@ def get_checkpoint(
     )
 
 
-@router.post("/{lease_id}/work/{work_id}/report")
-def report(
+@router.post("/{lease_id}/work/{work_id}/report", response_model=ReportReply)
+async def report(
     lease_id: str, work_id: str, body: Report, service: Running, _: WorkerKey, token: Token
-) -> ReportReply:
+) -> Response:
     """Say what came of a piece of work; the same report again gets the same reply."""
-    with service.database.write() as session:
-        reply = leases.report_work(session, lease_id, token, work_id, body)
+    reply = await service.in_lane(_report, service, lease_id, token, work_id, body)
     service.changed()
-    return reply
+    return json_response(reply)
 
 
 @router.post("/{lease_id}/release", status_code=status.HTTP_204_NO_CONTENT)
@@ -138,13 +136,21 @@ def release(lease_id: str, service: Running, _: WorkerKey, token: Token) -> None
     service.changed()
 
 
-def _claim(service: Service, body: Claim) -> Lease | None:
-    return claim_lease(service.database, body, service.settings)
+def _heartbeat(service: Service, lease_id: str, token: str, beat: Heartbeat) -> HeartbeatReply:
+    with service.database.write() as session:
+        return heartbeats.heartbeat(session, lease_id, token, beat, service.settings)
+
+
+def _report(
+    service: Service, lease_id: str, token: str, work_id: str, report: Report
+) -> ReportReply:
+    with service.database.write() as session:
+        return reports.report_work(session, lease_id, token, work_id, report)
 
 
 def _note_upload(service: Service, lease_id: str, token: str, work_id: str, blob: Blob) -> None:
     with service.database.write() as session:
-        leases.note_upload(session, lease_id, token, work_id, blob.sha256)
+        reports.note_upload(session, lease_id, token, work_id, blob.sha256)
 
 
 def _note_checkpoint(
