@@ -1,106 +1,232 @@
-"""Claims: a worker asks for work and is given a lease.
+"""Claims: workers ask for work and are given leases.
 
-Choosing the work, reserving its budget and writing the lease are one transaction under the job's
+Choosing the work, reserving its budget and writing the leases are one transaction under the job's
 lock, so that nothing is given twice and no budget is overshot. Each job that is looked at has a
 transaction of its own: one that waited for a second lock could wait for another of its kind.
+
+Claims that come in together are served together, since most of what one costs is the same for all.
 """
 
-import secrets
-from datetime import datetime, timedelta
-from hashlib import sha256
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from lrsearch.advance import advance, allowance_of, propose_trials, reserve_seconds
-from lrsearch.checkpoints import checkpoint_of
-from lrsearch.contract.events import TrialStarted
+from lrsearch.advance import advance, propose_trials
 from lrsearch.contract.jobs import OPEN
-from lrsearch.contract.leases import (
-    CheckModelWork,
-    Claim,
-    FinalWork,
-    Lease,
-    ProbeWork,
-    Task,
-    TrialWork,
-    Work,
-)
-from lrsearch.contract.rates import StageRates
-from lrsearch.data_sets import fingerprint_of
+from lrsearch.contract.leases import Claim, Lease
 from lrsearch.db.engine import Clock, Database, database_now, note_clock
-from lrsearch.db.tables import (
-    DataSetRow,
-    JobRow,
-    LeaseRow,
-    SourceModelRow,
-    TrialRow,
-    WorkerRow,
-    WorkRow,
-)
-from lrsearch.events import append_event
-from lrsearch.ids import new_id
-from lrsearch.jobs import request_of
-from lrsearch.metrics import LEASES, once_committed
+from lrsearch.db.tables import JobRow, LeaseRow, TrialRow, WorkerRow, WorkRow
+from lrsearch.errors import LRSearchError
+from lrsearch.grants import Piece, grant, grant_check, task_of
 from lrsearch.settings import Settings
-from lrsearch.source_models import source_model_as_contract
-from lrsearch.trials import tell_ledger
-from lrsearch.workers import find_worker, note_seen, worker_unknown
+from lrsearch.workers import note_seen, worker_unknown
+
+Answers = dict[int, Lease | LRSearchError | None]
+"""By number of the claim."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A claim as it came in."""
+
+    claim: Claim
+    context: Context = field(default_factory=copy_context)
+    """What lines in the log are to say of it."""
 
 
 def claim_lease(database: Database, claim: Claim, settings: Settings) -> Lease | None:
     """A lease on the first work that there is for this worker, or None.
 
-    Checks of source models come first, then jobs by priority, fair share and age; all trials of a
-    lease are of one job.
-
     Raises:
         NotFoundError: the worker is not registered, code `worker_unknown`.
     """
+    [answer] = claim_leases(database, [Asked(claim)], settings)
+    if isinstance(answer, LRSearchError):
+        raise answer
+    return answer
+
+
+def claim_leases(
+    database: Database, claims: Sequence[Asked], settings: Settings
+) -> list[Lease | LRSearchError | None]:
+    """For each claim a lease on the first work that there is for its worker, or None.
+
+    Checks of source models come first, then jobs by priority, fair share and age; all trials of a
+    lease are of one job. Where a worker is not registered, the answer is the error that says so,
+    code `worker_unknown`.
+    """
+    open_claims, answers = dict(enumerate(claims)), Answers()
     in_vain: list[str] = []
-    while True:
+    while open_claims:
         with database.write() as session:
-            worker, several_owners, models_wait = _overview(session, claim.worker_id)
-            note_seen(session, worker.id, database_now(session))
-            if models_wait and (check := _model_to_check(session)) is not None:
-                return _grant(session, worker, None, [(check, None)], settings)
-            job = _next_job(session, worker, in_vain, fair=several_owners)
-            if job is None:
-                break
-            if works := _take(session, job, worker, claim.max_trials):
-                return _grant(session, worker, job, works, settings)
-            in_vain.append(job.id)
-    return _claim_locked(database, claim, settings, in_vain)
+            served = _serve_next(session, open_claims, in_vain, settings)
+        if served is None:
+            break
+        answers |= served
+        open_claims = {n: claim for n, claim in open_claims.items() if n not in answers}
+    if open_claims:
+        answers |= _serve_locked(database, open_claims, in_vain, settings)
+    return [answers.get(number) for number in range(len(claims))]
 
 
-def _claim_locked(
-    database: Database, claim: Claim, settings: Settings, in_vain: list[str]
-) -> Lease | None:
-    """A lease on work of jobs that others hold for a moment; each is waited for."""
+def _serve_next(
+    session: Session, claims: Mapping[int, Asked], in_vain: list[str], settings: Settings
+) -> Answers | None:
+    """Answers to some of the claims, maybe to none yet; None where nobody's turn is left.
+
+    Args:
+        session: A transaction for this alone.
+        claims: By number.
+        in_vain: Jobs that had nothing; one more is added where that is found out.
+        settings: How long leases last.
+    """
+    workers, several_owners, models_wait = _overview(session, claims.values())
+    wanted = {n: asked.claim.worker_id for n, asked in claims.items()}
+    if unknown := {n: each for n, each in wanted.items() if each not in workers}:
+        return {n: worker_unknown(worker_id) for n, worker_id in unknown.items()}
+    for worker in workers.values():
+        note_seen(session, worker.id, database_now(session))
+    if models_wait and (check := _model_to_check(session)) is not None:
+        first = next(iter(claims))
+        return {first: grant_check(session, workers[wanted[first]], check, settings)}
+    kinds = {worker.device["kind"] for worker in workers.values()}
+    job = _next_job(session, kinds, in_vain, fair=several_owners)
+    if job is None:
+        return None
+    takers = {n: Taker(workers[each.claim.worker_id], each) for n, each in claims.items()}
+    if several_owners:  # who has got something may be behind others now
+        takers = dict(list(_fitting(takers, job).items())[:1])
+    answers = _serve(session, job, takers, settings)
+    if not answers:
+        in_vain.append(job.id)
+    return answers
+
+
+def _serve_locked(
+    database: Database, claims: Mapping[int, Asked], in_vain: list[str], settings: Settings
+) -> Answers:
+    """Answers from jobs that others hold for a moment; each is waited for."""
     with database.read() as session:
-        worker = find_worker(session, claim.worker_id)
-        busy = session.scalars(select(JobRow.id).where(*_may_give(worker, in_vain))).all()
+        workers, _, _ = _overview(session, claims.values())
+        kinds = {worker.device["kind"] for worker in workers.values()}
+        busy = session.scalars(select(JobRow.id).where(*_may_give(kinds, in_vain))).all()
+    takers = {n: Taker(workers[each.claim.worker_id], each) for n, each in claims.items()}
+    answers = Answers()
     for job_id in busy:
         with database.write() as session:
             job = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
-            if job is not None and (works := _take(session, job, worker, claim.max_trials)):
-                return _grant(session, worker, job, works, settings)
-    return None
+            if job is not None:
+                answers |= _serve(session, job, takers, settings)
+        takers = {n: taker for n, taker in takers.items() if n not in answers}
+        if not takers:
+            break
+    return answers
 
 
-def _overview(session: Session, worker_id: str) -> tuple[WorkerRow, bool, bool]:
-    """The worker, whether several principals have open jobs, and whether source models wait."""
+class Taker(NamedTuple):
+    """A worker, and what it has asked for."""
+
+    worker: WorkerRow
+    asked: Asked
+
+
+Takers = dict[int, Taker]
+"""By number of the claim."""
+
+
+def _serve(session: Session, job: JobRow, takers: Takers, settings: Settings) -> Answers:
+    """Leases on the work of a locked job, for as many of the takers as it suffices."""
+    if job.state not in OPEN or job.paused:  # it has changed while we waited for the lock
+        return {}
+    fitting = _fitting(takers, job)
+    shares = (
+        _shares(session, job, [taker.asked.claim.max_trials for taker in fitting.values()])
+        if fitting
+        else []
+    )
+    if not shares:
+        return {}
+    task = task_of(session, job)
+    return {
+        number: taker.asked.context.run(grant, session, taker.worker, job, task, share, settings)
+        for (number, taker), share in zip(fitting.items(), shares, strict=False)
+    }
+
+
+def _fitting(takers: Takers, job: JobRow) -> Takers:
+    """Those whose device is the job's; where that is open, the first taker's."""
+    kind = job.device or next(iter(takers.values())).worker.device["kind"]
+    return {n: taker for n, taker in takers.items() if taker.worker.device["kind"] == kind}
+
+
+def _shares(session: Session, job: JobRow, wants: list[int]) -> list[list[Piece]]:
+    """What each taker gets of a locked job: what waits there, else new proposals.
+
+    A probe counts as no trial, so that it goes out with the baseline. Where there is not enough,
+    there will be nothing until something of the job changes: it is not asked again before.
+
+    Args:
+        session: The transaction.
+        job: Open, and not paused.
+        wants: How many trials each can take; the first ones are served first.
+    """
+    shares = _waiting(session, job, wants)
+    if rest := wants[len(shares) :]:
+        shares += _divided(propose_trials(session, job, sum(rest)), rest)
+    if not shares:
+        advance(session, job)  # what remained was not enough for another trial
+        shares = _waiting(session, job, wants)
+    job.dormant = len(shares) < len(wants)
+    return shares
+
+
+def _waiting(session: Session, job: JobRow, wants: list[int]) -> list[list[Piece]]:
+    found: dict[str, list[Piece]] = {"final": [], "trial": [], "probe": []}
+    for work, trial in session.execute(
+        select(WorkRow, TrialRow)
+        .outerjoin(TrialRow, TrialRow.id == WorkRow.id)
+        .where(WorkRow.job_id == job.id, WorkRow.state == "waiting")
+        .order_by(WorkRow.id)
+        .execution_options(populate_existing=True)
+    ):
+        found[work.kind].append((work, trial))
+    if found["final"]:
+        return [found["final"]]
+    shares = _divided(found["trial"], wants) or [[]]
+    shares[0] = found["probe"] + shares[0]
+    return [share for share in shares if share]
+
+
+def _divided(pieces: Sequence[Piece], wants: list[int]) -> list[list[Piece]]:
+    """The first to the first, as many as they want, until there are none left."""
+    shares, left = [], list(pieces)
+    for want in wants:
+        if not left:
+            break
+        shares.append(left[:want])
+        left = left[want:]
+    return shares
+
+
+def _overview(session: Session, claims: Iterable[Asked]) -> tuple[dict[str, WorkerRow], bool, bool]:
+    """The workers, whether several principals have open jobs, and whether source models wait."""
     owner = select(func.min(JobRow.owner)).where(JobRow.state.in_(OPEN)).scalar_subquery()
     another = select(func.max(JobRow.owner)).where(JobRow.state.in_(OPEN)).scalar_subquery()
     models_wait = exists().where(WorkRow.state == "waiting", WorkRow.kind == "check_model")
-    row = session.execute(
-        select(WorkerRow, owner != another, models_wait, Clock()).where(WorkerRow.id == worker_id)
-    ).one_or_none()
-    if row is None:
-        raise worker_unknown(worker_id)
-    worker, several_owners, waits, now = row
+    rows = session.execute(
+        select(WorkerRow, owner != another, models_wait, Clock()).where(
+            WorkerRow.id.in_({asked.claim.worker_id for asked in claims})
+        )
+    ).all()
+    if not rows:
+        return {}, False, False
+    _, several_owners, waits, now = rows[0]
     note_clock(session, now)
-    return worker, bool(several_owners), waits
+    return {worker.id: worker for worker, *_ in rows}, bool(several_owners), waits
 
 
 def _model_to_check(session: Session) -> WorkRow | None:
@@ -114,14 +240,14 @@ def _model_to_check(session: Session) -> WorkRow | None:
 
 
 def _next_job(
-    session: Session, worker: WorkerRow, in_vain: list[str], *, fair: bool
+    session: Session, kinds: set[str], in_vain: list[str], *, fair: bool
 ) -> JobRow | None:
     """The locked job whose turn it is, of those that nobody else holds now.
 
     The most urgent come first; among equals, if it shall be fair, those of the principal for whom
     the least work runs, so that nobody's many jobs hold up another's; and then the oldest.
     """
-    query = select(JobRow).where(*_may_give(worker, in_vain))
+    query = select(JobRow).where(*_may_give(kinds, in_vain))
     if fair:
         running = _running_work().subquery()
         query = query.outerjoin(running, running.c.owner == JobRow.owner).order_by(
@@ -132,8 +258,8 @@ def _next_job(
     return session.scalar(query.limit(1).with_for_update(of=JobRow, skip_locked=True))
 
 
-def _may_give(worker: WorkerRow, in_vain: list[str]) -> list[ColumnElement[bool]]:
-    """Which jobs may have something for a worker."""
+def _may_give(kinds: set[str], in_vain: list[str]) -> list[ColumnElement[bool]]:
+    """Which jobs may have something for workers with these kinds of device."""
     waits = exists().where(WorkRow.job_id == JobRow.id, WorkRow.state == "waiting")
     proposes = and_(
         JobRow.exhausted.is_(False),
@@ -143,7 +269,7 @@ def _may_give(worker: WorkerRow, in_vain: list[str]) -> list[ColumnElement[bool]
     return [
         JobRow.state.in_(OPEN),
         JobRow.paused.is_(False),
-        or_(JobRow.device.is_(None), JobRow.device == worker.device["kind"]),
+        or_(JobRow.device.is_(None), JobRow.device.in_(kinds)),
         or_(waits, proposes),
         JobRow.id.not_in(in_vain),
     ]
@@ -157,163 +283,4 @@ def _running_work() -> Select[str, int]:
         .join(WorkRow, WorkRow.lease_id == LeaseRow.id)
         .where(LeaseRow.state == "active", WorkRow.state == "leased")
         .group_by(JobRow.owner)
-    )
-
-
-def _take(
-    session: Session, job: JobRow, worker: WorkerRow, max_trials: int
-) -> list[tuple[WorkRow, TrialRow | None]]:
-    """What a worker gets of a locked job: what waits there, else new proposals.
-
-    A probe counts as no trial, so that it goes out with the baseline. Where there is nothing, there
-    will be nothing until something of the job changes: it is not asked again before.
-    """
-    if job.state not in OPEN or job.paused or job.device not in (None, worker.device["kind"]):
-        return []  # it has changed while we waited for the lock
-    if found := _waiting(session, job, max_trials) or propose_trials(session, job, max_trials):
-        return list(found)
-    advance(session, job)  # what remained was not enough for another trial
-    found = _waiting(session, job, max_trials)
-    job.dormant = not found
-    return found
-
-
-def _waiting(
-    session: Session, job: JobRow, max_trials: int
-) -> list[tuple[WorkRow, TrialRow | None]]:
-    found: dict[str, list[tuple[WorkRow, TrialRow | None]]] = {
-        "final": [],
-        "trial": [],
-        "probe": [],
-    }
-    for work, trial in session.execute(
-        select(WorkRow, TrialRow)
-        .outerjoin(TrialRow, TrialRow.id == WorkRow.id)
-        .where(WorkRow.job_id == job.id, WorkRow.state == "waiting")
-        .order_by(WorkRow.id)
-        .execution_options(populate_existing=True)
-    ):
-        found[work.kind].append((work, trial))
-    return found["final"] or found["probe"] + found["trial"][:max_trials]
-
-
-def _grant(
-    session: Session,
-    worker: WorkerRow,
-    job: JobRow | None,
-    works: list[tuple[WorkRow, TrialRow | None]],
-    settings: Settings,
-) -> Lease:
-    once_committed(session, LEASES)
-    token, now = secrets.token_urlsafe(24), database_now(session)
-    lease = LeaseRow(
-        id=new_id(),
-        token_sha256=sha256(token.encode()).hexdigest(),
-        job_id=job.id if job else None,
-        worker_id=worker.id,
-        state="active",
-        expires_at=now + timedelta(seconds=settings.lease_seconds),
-        created_at=now,
-    )
-    session.add(lease)
-    session.flush()
-    for work, _ in works:
-        work.state, work.reason, work.lease_id = "leased", None, lease.id
-        work.upload_sha256 = None
-        work.attempts += 1
-    return Lease(
-        id=lease.id,
-        token=token,
-        lease_seconds=settings.lease_seconds,
-        heartbeat_seconds=settings.heartbeat_seconds,
-        task=_task(session, job) if job else None,
-        work=[_begin(session, worker, job, work, trial, now) for work, trial in works],
-    )
-
-
-def _begin(
-    session: Session,
-    worker: WorkerRow,
-    job: JobRow | None,
-    work: WorkRow,
-    trial: TrialRow | None,
-    now: datetime,
-) -> Work:
-    if job is None:
-        return CheckModelWork(
-            id=work.id,
-            source_model=source_model_as_contract(session.get_one(SourceModelRow, work.id)),
-        )
-    if work.kind == "final":
-        return _final_work(session, job, work)
-    if trial is None:
-        return ProbeWork(id=work.id)
-    return _begin_trial(session, worker, job, work, trial, now)
-
-
-def _begin_trial(
-    session: Session,
-    worker: WorkerRow,
-    job: JobRow,
-    work: WorkRow,
-    trial: TrialRow,
-    now: datetime,
-) -> TrialWork:
-    if trial.baseline and trial.seconds_reserved is None:
-        reserve_seconds(job, trial, allowance_of(job, [trial]))
-    if job.state == "waiting":
-        job.state, job.started_at = "running", now
-    job.device = job.device or worker.device["kind"]
-    trial.state, trial.worker, trial.started_at = "running", worker.name, now
-    append_event(
-        session,
-        job,
-        TrialStarted(
-            trial=trial.number,
-            attempt=work.attempts,
-            worker=worker.name,
-            epochs_done=trial.checkpoint_epochs or 0,
-        ),
-    )
-    tell_ledger(session, job, trial)
-    return TrialWork(
-        id=trial.id,
-        number=trial.number,
-        baseline=trial.baseline,
-        replicate=trial.replicate,
-        rates=StageRates.model_validate(trial.rates),
-        seconds_limit=trial.seconds_reserved,
-        checkpoint=checkpoint_of(trial),
-    )
-
-
-def _final_work(session: Session, job: JobRow, work: WorkRow) -> FinalWork:
-    weights = {
-        trial.number: trial.weights_sha256
-        for trial in session.scalars(
-            select(TrialRow).where(
-                TrialRow.job_id == job.id, TrialRow.number.in_([0, job.best_trial])
-            )
-        )
-    }
-    assert job.best_trial is not None
-    winner = weights[job.best_trial]
-    assert winner is not None
-    return FinalWork(id=work.id, winner_weights=winner, baseline_weights=weights[0])
-
-
-def _task(session: Session, job: JobRow) -> Task:
-    request = request_of(job)
-    data_set, source_model = session.execute(
-        select(DataSetRow, SourceModelRow)
-        .join(SourceModelRow, SourceModelRow.id == job.source_model_id)
-        .where(DataSetRow.id == job.data_set_id)
-    ).one()
-    return Task(
-        job_id=job.id,
-        data_set_id=data_set.id,
-        fingerprint=fingerprint_of(data_set),
-        source_model=source_model_as_contract(source_model),
-        images_per_label=request.images_per_label,
-        recipe=request.recipe,
     )

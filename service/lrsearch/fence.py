@@ -5,6 +5,7 @@ a worker whose lease is gone changes nothing, however late it speaks.
 """
 
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -66,26 +67,41 @@ def fenced(session: Session, lease_id: str, token: str, also: tuple[str, ...] = 
         ConflictError: it is not the sender's, or not any more; code `lease_lost`.
         NotFoundError: there is no such lease, code `lease_unknown`.
     """
-    held = locked(session, lease_id)
-    lease = held.lease
-    if not secrets.compare_digest(lease.token_sha256, sha256(token.encode()).hexdigest()):
+    return admitted(locked(session, [lease_id]), lease_id, token, also)
+
+
+def admitted(
+    found: Mapping[str, Held], lease_id: str, token: str, also: tuple[str, ...] = ()
+) -> Held:
+    """What a sender holds, of what was found and locked; raises as `fenced`."""
+    if lease_id not in found:
+        raise NotFoundError(detail=f"There is no lease {lease_id}.", code="lease_unknown")
+    held = found[lease_id]
+    name_in_log(held)
+    if not secrets.compare_digest(held.lease.token_sha256, sha256(token.encode()).hexdigest()):
         raise lease_lost("the token is not this lease's")
-    if lease.state != "active" and lease.state not in also:
+    if held.lease.state != "active" and held.lease.state not in also:
         raise lease_lost(
             {
                 "expired": "no heartbeat came in time",
                 "released": "it was handed back",
                 "cancelled": f"the job is {held.job.state if held.job else 'over'}",
                 "done": "all its work is reported",
-            }[lease.state]
+            }[held.lease.state]
         )
     return held
 
 
-def locked(session: Session, lease_id: str) -> Held:
-    """What is held under a lease, whoever asks; raises `NotFoundError`."""
-    its_job = select(LeaseRow.job_id).where(LeaseRow.id == lease_id).scalar_subquery()
+def name_in_log(held: Held) -> None:
+    """Have every line that is logged from here on say which lease and job it is about."""
+    names = {"lease": held.lease.id} | ({"job": held.job.id} if held.job else {})
+    structlog.contextvars.bind_contextvars(**names)
+
+
+def locked(session: Session, lease_ids: Sequence[str]) -> dict[str, Held]:
+    """What is held under leases of one job, by lease; what there is not is left out."""
     anew = {"populate_existing": True}
+    its_job = select(LeaseRow.job_id).where(LeaseRow.id == lease_ids[0]).scalar_subquery()
     job = session.scalar(
         select(JobRow).where(JobRow.id == its_job).with_for_update().execution_options(**anew)
     )
@@ -93,22 +109,19 @@ def locked(session: Session, lease_id: str) -> Held:
         select(LeaseRow, WorkRow, TrialRow, Clock())
         .outerjoin(WorkRow, WorkRow.lease_id == LeaseRow.id)
         .outerjoin(TrialRow, TrialRow.id == WorkRow.id)
-        .where(LeaseRow.id == lease_id)
-        .order_by(WorkRow.id)
+        .where(LeaseRow.id.in_(lease_ids))
+        .order_by(LeaseRow.id, WorkRow.id)
         .with_for_update(of=LeaseRow)
         .execution_options(**anew)
     ).all()
-    if not rows:
-        raise NotFoundError(detail=f"There is no lease {lease_id}.", code="lease_unknown")
-    names = {"lease": lease_id} | ({"job": job.id} if job else {})
-    structlog.contextvars.bind_contextvars(**names)  # every line from here on says so
     if job is not None:
         job.dormant = False
-    lease, _, _, now = rows[0]
-    note_clock(session, now)
-    return Held(
-        lease=lease,
-        job=job,
-        works={work.id: work for _, work, _, _ in rows if work is not None},
-        trials={trial.id: trial for _, _, trial, _ in rows if trial is not None},
-    )
+    found: dict[str, Held] = {}
+    for lease, work, trial, now in rows:
+        held = found.setdefault(lease.id, Held(lease, job, {}, {}))
+        if work is not None:
+            held.works[work.id] = work
+        if trial is not None:
+            held.trials[trial.id] = trial
+        note_clock(session, now)
+    return found

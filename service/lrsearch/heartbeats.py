@@ -18,7 +18,7 @@ from lrsearch.pruning import pruning_reason
 from lrsearch.search.budget import Cut
 from lrsearch.settings import Settings
 from lrsearch.trial_logs import note_lines
-from lrsearch.trials import record_epochs
+from lrsearch.trials import curves_of, record_epochs
 from lrsearch.workers import note_seen
 
 
@@ -66,10 +66,11 @@ def _record(
         if epoch.metrics.epoch > epochs:
             raise invalid_field("epochs", f"the recipe has {epochs} epochs", epoch.metrics.epoch)
         curves[epoch.work_id].append(epoch.metrics)
+    if no_trials := curves.keys() - held.trials.keys():
+        raise invalid_field("epochs", "this work is no trial and has none", min(no_trials))
+    known = curves_of(session, map(held.trials.__getitem__, curves)) if curves else {}
     for work_id, curve in curves.items():
-        if work_id not in held.trials:
-            raise invalid_field("epochs", "this work is no trial and has none", work_id)
-        record_epochs(session, job, held.trials[work_id], curve, epochs)
+        record_epochs(session, job, held.trials[work_id], known.get(work_id, []), curve, epochs)
 
 
 def _directive(

@@ -10,7 +10,7 @@ from lrsearch.contract.events import TrialPutBack
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import LeaseRow, WorkerRow, WorkRow
 from lrsearch.events import append_event
-from lrsearch.fence import Held, fenced, locked
+from lrsearch.fence import Held, fenced, locked, name_in_log
 from lrsearch.metrics import EXPIRIES, once_committed
 from lrsearch.reports import give_up
 from lrsearch.settings import Settings
@@ -42,7 +42,8 @@ def expire_leases(session: Session, settings: Settings) -> int:
 
 
 def _expire(session: Session, lease_id: str, settings: Settings) -> bool:
-    held = locked(session, lease_id)
+    held = locked(session, [lease_id])[lease_id]
+    name_in_log(held)
     lease = held.lease
     if lease.state != "active" or lease.expires_at >= database_now(session):
         return False

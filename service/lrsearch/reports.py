@@ -1,5 +1,9 @@
 """Reports: what came of a piece of work is taken once, and the job goes on."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from sqlalchemy import select
@@ -17,12 +21,13 @@ from lrsearch.contract.leases import (
     TrialReport,
 )
 from lrsearch.contract.rates import StageRates
+from lrsearch.contract.trials import EpochMetrics
 from lrsearch.cuts import cuts_of
-from lrsearch.db.engine import database_now
-from lrsearch.db.tables import JobRow, SourceModelRow, TrialRow, WorkRow
-from lrsearch.errors import ConflictError, invalid_field, lease_lost
+from lrsearch.db.engine import Database, database_now
+from lrsearch.db.tables import JobRow, LeaseRow, SourceModelRow, TrialRow, WorkRow
+from lrsearch.errors import ConflictError, LRSearchError, invalid_field, lease_lost
 from lrsearch.events import append_event
-from lrsearch.fence import Held, fenced
+from lrsearch.fence import Held, admitted, fenced, locked
 from lrsearch.jobs import end_job, request_of, settle_reservation
 from lrsearch.metrics import count_trial
 from lrsearch.probes import finish_probe, give_up_probe
@@ -30,7 +35,7 @@ from lrsearch.pruning import pruning_reason
 from lrsearch.search.winner import Contestant, Decision, decide
 from lrsearch.tasks import known_task
 from lrsearch.trial_logs import note_lines
-from lrsearch.trials import forget_checkpoint, replace_curve, tell_ledger
+from lrsearch.trials import curves_of, forget_checkpoint, forget_epochs, record_epochs, tell_ledger
 
 
 def note_upload(
@@ -45,24 +50,86 @@ def note_upload(
     work.upload_sha256 = weights_sha256
 
 
-def report_work(
-    session: Session, lease_id: str, token: str, work_id: str, report: Report
-) -> ReportReply:
-    """Take what came of a piece of work, once.
+@dataclass(frozen=True)
+class Sent:
+    """A report as it came in."""
+
+    lease_id: str
+    token: str
+    work_id: str
+    report: Report
+    context: Context = field(default_factory=copy_context)
+    """What lines in the log are to say of it."""
+
+
+Curves = Mapping[str, list[EpochMetrics]]
+"""What is recorded of trials, by id; empty or left out for a trial without epochs."""
+
+Answer = ReportReply | LRSearchError
+
+
+def take_reports(database: Database, sent: Sequence[Sent]) -> list[Answer]:
+    """What each report is answered: a reply, or the error with which it is refused.
+
+    Those on one job are taken in one transaction, unless one of them is refused.
+    """
+    answers: dict[int, Answer] = {}
+    for numbers in _by_job(database, sent):
+        try:
+            with database.write() as session:
+                replies = report_together(session, [sent[number] for number in numbers])
+            answers.update(zip(numbers, replies, strict=True))
+        except LRSearchError as error:
+            if len(numbers) == 1:
+                answers[numbers[0]] = error
+            else:
+                alone = [take_reports(database, [sent[number]])[0] for number in numbers]
+                answers.update(zip(numbers, alone, strict=True))
+    return [answers[number] for number in range(len(sent))]
+
+
+def report_together(session: Session, sent: Sequence[Sent]) -> list[ReportReply]:
+    """Take what came of pieces of work of one job, once each.
 
     The same report again gets the same reply, another one is refused.
 
     Raises:
         ConflictError: code `lease_lost`, or `report_conflict`.
-        InvalidError: the report does not fit the work.
+        InvalidError: a report does not fit its work.
     """
-    held = fenced(session, lease_id, token, also=("done",))
-    work = held.work(work_id)
+    found = locked(session, list({each.lease_id for each in sent}))
+    work_ids = {each.work_id for each in sent}
+    trials = [t for held in found.values() for t in held.trials.values() if t.id in work_ids]
+    curves = curves_of(session, trials) if trials else {}
+    replies = [each.context.run(_report, session, found, curves, each) for each in sent]
+    if (job := next(iter(found.values())).job) is not None:
+        sent[-1].context.run(go_on, session, job)
+    return replies
+
+
+def _by_job(database: Database, sent: Sequence[Sent]) -> list[list[int]]:
+    """Numbers of the reports of each job; those that belong to none are alone."""
+    if len(sent) == 1:
+        return [[0]]
+    with database.read() as session:
+        leases = select(LeaseRow.id, LeaseRow.job_id).where(
+            LeaseRow.id.in_({each.lease_id for each in sent})
+        )
+        jobs = dict(session.execute(leases).all())
+    together: dict[str, list[int]] = defaultdict(list)
+    for number, each in enumerate(sent):
+        together[jobs.get(each.lease_id) or f"report {number}"].append(number)
+    return list(together.values())
+
+
+def _report(session: Session, found: Mapping[str, Held], curves: Curves, sent: Sent) -> ReportReply:
+    held = admitted(found, sent.lease_id, sent.token, also=("done",))
+    work, report = held.work(sent.work_id), sent.report
     digest = sha256(report.model_dump_json().encode()).hexdigest()
     if work.report_sha256 is not None:
         if work.report_sha256 != digest:
             raise ConflictError(
-                detail=f"Work {work_id} was reported already, with another report.",
+                detail=f"Work {work.id} was reported already, with another report.",
                 remedy="The first report stands.",
                 code="report_conflict",
             )
@@ -75,7 +142,7 @@ def report_work(
     if isinstance(report, FailedReport):
         give_up(session, held, work, report.reason)
     else:
-        _take(session, held, work, report)
+        _take(session, held, work, report, curves)
     return ReportReply()
 
 
@@ -87,7 +154,8 @@ def give_up(session: Session, held: Held, work: WorkRow, reason: str) -> None:
         source_model.state, source_model.reason = "rejected", reason
     elif work.kind == "trial":
         failed = TrialReport(outcome="failed", reason=reason, curve=[], seconds=0.0)
-        _finish_trial(session, job, work, held.trials[work.id], failed)
+        trial = held.trials[work.id]
+        _finish_trial(session, job, work, trial, failed, curves_of(session, [trial]))
     elif work.kind == "probe":
         give_up_probe(session, job, reason)
     else:
@@ -99,12 +167,13 @@ def _take(
     held: Held,
     work: WorkRow,
     report: TrialReport | ProbeReport | FinalReport | CheckModelReport,
+    curves: Curves,
 ) -> None:
     match (held.job, work.kind, report):
         case (JobRow() as job, "trial", TrialReport()):
             trial = held.trials[work.id]
             note_lines(session, held.lease, trial, report.log)
-            _finish_trial(session, job, work, trial, report)
+            _finish_trial(session, job, work, trial, report, curves)
         case (JobRow() as job, "probe", ProbeReport()):
             finish_probe(session, job, report)
         case (JobRow() as job, "final", FinalReport()):
@@ -120,13 +189,21 @@ def _take(
 
 
 def _finish_trial(
-    session: Session, job: JobRow, work: WorkRow, trial: TrialRow, report: TrialReport
+    session: Session,
+    job: JobRow,
+    work: WorkRow,
+    trial: TrialRow,
+    report: TrialReport,
+    curves: Curves,
 ) -> None:
     recipe = request_of(job).recipe
     _check_curve(report, recipe.epochs)
     cut = cuts_of(session, job).get(trial.number)
+    known = curves.get(trial.id, [])
+    if len(known) > len(report.curve):
+        forget_epochs(session, trial, after=len(report.curve))
     # It may overtake the last heartbeat.
-    replace_curve(session, job, trial, report.curve, recipe.epochs)
+    record_epochs(session, job, trial, known, report.curve, recipe.epochs)
     settle_reservation(session, job, trial, len(report.curve))
     forget_checkpoint(trial)
     told = trial.reason
@@ -153,7 +230,6 @@ def _finish_trial(
         ),
     )
     tell_ledger(session, job, trial)
-    go_on(session, job)
 
 
 def _check_curve(report: TrialReport, epochs: int) -> None:
@@ -203,7 +279,9 @@ def _best_of(session: Session, job: JobRow) -> TrialRow | None:
     if job.best_trial is None:
         return None
     return session.scalar(
-        select(TrialRow).where(TrialRow.job_id == job.id, TrialRow.number == job.best_trial)
+        select(TrialRow)
+        .where(TrialRow.job_id == job.id, TrialRow.number == job.best_trial)
+        .execution_options(autoflush=False)  # what it has changed is here already
     )
 
 

@@ -1,6 +1,7 @@
 """The trials of a job, as they are read and as they change."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -43,7 +44,6 @@ def add_trial(
     )
     work = WorkRow(id=trial.id, kind="trial", job_id=job.id, state="waiting", attempts=0)
     session.add_all([trial, work])
-    session.flush()
     return trial, work
 
 
@@ -54,11 +54,18 @@ def trials_of(session: Session, job: JobRow) -> list[TrialRow]:
     )
 
 
-def curves_of(session: Session, trials: list[TrialRow]) -> dict[str, list[EpochMetrics]]:
+def curves_of(session: Session, trials: Iterable[TrialRow]) -> dict[str, list[EpochMetrics]]:
     """Learning curves by trial id; empty for a trial without epochs."""
     curves: dict[str, list[EpochMetrics]] = defaultdict(list)
-    for row in session.scalars(
-        select(EpochRow)
+    for row in session.execute(
+        select(
+            EpochRow.trial_id,
+            EpochRow.epoch,
+            EpochRow.train_loss,
+            EpochRow.val_loss,
+            EpochRow.val_top1,
+            EpochRow.seconds,
+        )
         .where(EpochRow.trial_id.in_([trial.id for trial in trials]))
         .order_by(EpochRow.trial_id, EpochRow.epoch)
     ):
@@ -75,42 +82,34 @@ def curves_of(session: Session, trials: list[TrialRow]) -> dict[str, list[EpochM
 
 
 def record_epochs(
-    session: Session, job: JobRow, trial: TrialRow, metrics: list[EpochMetrics], epochs: int
-) -> None:
-    """Add epochs, of the `epochs` of the recipe, that are not recorded yet, and tell of them.
-
-    An epoch that is recorded with other numbers has been run again, since the trial could not go
-    on from its checkpoint: it takes the place of that one and of all that came after.
-    """
-    _record(session, job, trial, curves_of(session, [trial])[trial.id], metrics, epochs)
-
-
-def replace_curve(
-    session: Session, job: JobRow, trial: TrialRow, curve: list[EpochMetrics], epochs: int
-) -> None:
-    """Record the whole of a trial's curve, from epoch 1 on, and tell of what is new in it."""
-    known = curves_of(session, [trial])[trial.id]
-    if known and known[-1].epoch > len(curve):
-        forget_epochs(session, trial, after=len(curve))
-    _record(session, job, trial, known, curve, epochs)
-
-
-def _record(
     session: Session,
     job: JobRow,
     trial: TrialRow,
-    recorded: list[EpochMetrics],
+    known: list[EpochMetrics],
     metrics: list[EpochMetrics],
     epochs: int,
 ) -> None:
-    known = {each.epoch: each for each in recorded}
+    """Add epochs that are not recorded yet, and tell of them.
+
+    An epoch that is recorded with other numbers has been run again, since the trial could not go
+    on from its checkpoint: it takes the place of that one and of all that came after.
+
+    Args:
+        session: In which the job is locked.
+        job: The trial's.
+        trial: Whose epochs they are.
+        known: Its curve as it is recorded.
+        metrics: What has come in.
+        epochs: Of the recipe.
+    """
+    recorded = {each.epoch: each for each in known}
     for each in metrics:
-        if known.get(each.epoch) == each:
+        if recorded.get(each.epoch) == each:
             continue
-        if each.epoch in known:
+        if each.epoch in recorded:
             forget_epochs(session, trial, after=each.epoch - 1)
-            known = {epoch: m for epoch, m in known.items() if epoch < each.epoch}
-        known[each.epoch] = each
+            recorded = {epoch: m for epoch, m in recorded.items() if epoch < each.epoch}
+        recorded[each.epoch] = each
         session.add(EpochRow(trial_id=trial.id, **each.model_dump()))
         append_event(session, job, EpochFinished(trial=trial.number, epochs=epochs, metrics=each))
 
@@ -137,7 +136,7 @@ def count_epochs(session: Session, trial: TrialRow) -> int:
 
 def tell_ledger(session: Session, job: JobRow, trial: TrialRow | None = None) -> None:
     """Have Optuna's ledger told of a trial's new state, or (None) of the job's."""
-    session.add(OutboxRow(job_id=job.id, trial_id=trial.id if trial else None, attempts=0))
+    session.add(OutboxRow(job_id=job.id, trial=trial, attempts=0))
 
 
 def list_trials(session: Session, job: JobRow, cursor: str | None, limit: int) -> Page[Trial]:

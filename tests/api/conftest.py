@@ -22,6 +22,9 @@ Json = dict[str, Any]
 
 PATIENCE_SECONDS = 60.0
 
+UNTHROTTLED: Json = {"max_requests_per_second": 0.0}
+"""Tests ask again at once, with keys that fleets do not have."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -44,7 +47,7 @@ def guarded(migrated_sqlite: Settings, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("guarded") / "data"
     shutil.copytree(migrated_sqlite.data_dir, folder)
     everywhere = "0.0.0.0"  # noqa: S104 - it listens on loopback here, whatever this says
-    with guarding(Settings(data_dir=folder, host=everywhere)) as api:
+    with guarding(Settings(data_dir=folder, host=everywhere, **UNTHROTTLED)) as api:
         yield api
 
 
@@ -55,7 +58,7 @@ def sqlite_settings(migrated_sqlite: Settings, tmp_path: Path) -> Callable[..., 
     def settings(**changes: Any) -> Settings:
         folder = tmp_path / "data"
         shutil.copytree(migrated_sqlite.data_dir, folder, dirs_exist_ok=True)
-        return Settings(data_dir=folder, **changes)
+        return Settings(data_dir=folder, **(UNTHROTTLED | changes))
 
     return settings
 

@@ -22,7 +22,7 @@ from lrsearch.errors import UnavailableError
 from lrsearch.keys import create_key, list_keys, revoke_key
 from lrsearch.principals import SCOPES
 from lrsearch.settings import Settings
-from tests.api.conftest import Json, bearer, problem, secret, uploaded
+from tests.api.conftest import UNTHROTTLED, Json, bearer, problem, secret, uploaded
 from tests.api.fake_worker import FakeWorker
 from tests.api.samples import silhouettes, zip_of
 from tests.api.serving import Api, guarding
@@ -133,7 +133,7 @@ def test_what_is_no_key_of_ours_is_refused(guarded: Api, authorization: str) -> 
 @pytest.fixture
 def either(settings: Settings) -> Iterator[Api]:
     """A service that demands keys, on SQLite, then on PostgreSQL."""
-    with guarding(settings.model_copy(update={"require_keys": True})) as api:
+    with guarding(settings.model_copy(update={"require_keys": True} | UNTHROTTLED)) as api:
         yield api
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from lrsearch.settings import Settings
-from tests.api.conftest import Json, bearer, problem, secret, uploaded
+from tests.api.conftest import UNTHROTTLED, Json, bearer, problem, secret, uploaded
 from tests.api.fake_worker import FakeWorker
 from tests.api.samples import checkpoint, silhouettes, zip_of
 from tests.api.serving import Api, guarding
@@ -26,7 +26,7 @@ REQUEST: Json = {
 @pytest.fixture
 def either(settings: Settings) -> Iterator[Api]:
     """A service that demands keys, on SQLite, then on PostgreSQL."""
-    with guarding(settings.model_copy(update={"require_keys": True})) as api:
+    with guarding(settings.model_copy(update={"require_keys": True} | UNTHROTTLED)) as api:
         yield api
 
 

@@ -20,7 +20,7 @@ from lrsearch import (
     workers,
 )
 from lrsearch.checkpoints import note_checkpoint
-from lrsearch.claims import claim_lease
+from lrsearch.claims import Asked, claim_lease, claim_leases
 from lrsearch.contract.datasets import DataSetStatistics, LabelCount, Spread
 from lrsearch.contract.events import Event
 from lrsearch.contract.jobs import Job, JobChange, JobRequest
@@ -50,6 +50,7 @@ from lrsearch.contract.trials import EpochMetrics, Trial
 from lrsearch.contract.workers import Device, DeviceKind, WorkerRegistration
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import DataSetRow, LeaseRow, OutboxRow, WorkRow
+from lrsearch.errors import LRSearchError
 from lrsearch.ids import new_id
 from lrsearch.principals import NOBODY, SHARED, Principal
 from lrsearch.results import get_result
@@ -177,6 +178,11 @@ class Rig:
         assert lease is not None
         return lease
 
+    def claim_together(self, *workers: str) -> list[Lease | LRSearchError | None]:
+        """Claims of a trial each that came in at the same time."""
+        claims = [Asked(Claim(worker_id=worker)) for worker in workers]
+        return claim_leases(self.database, claims, self.settings)
+
     def beat(
         self, lease: Lease, val_top1s: Sequence[float] = (), work: Work | None = None
     ) -> Directive:
@@ -212,8 +218,19 @@ class Rig:
         return checkpoint
 
     def report(self, lease: Lease, work: Work, report: Report) -> ReportReply:
-        with self.database.write() as session:
-            return reports.report_work(session, lease.id, lease.token, work.id, report)
+        [answer] = self.report_together((lease, work, report))
+        if isinstance(answer, LRSearchError):
+            raise answer
+        return answer
+
+    def report_together(
+        self, *sent: tuple[Lease, Work, Report]
+    ) -> list[ReportReply | LRSearchError]:
+        """Reports that came in at the same time."""
+        return reports.take_reports(
+            self.database,
+            [reports.Sent(lease.id, lease.token, work.id, report) for lease, work, report in sent],
+        )
 
     def end(
         self, lease: Lease, outcome: str, *val_top1s: float, seconds: float = 1.0

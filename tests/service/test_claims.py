@@ -1,7 +1,7 @@
 """Claims: who gets which work, each piece once."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import TypeVar
@@ -15,7 +15,7 @@ from lrsearch.contract.rates import StageRates
 from lrsearch.contract.workers import DeviceKind
 from lrsearch.errors import NotFoundError
 from lrsearch.principals import Principal
-from tests.service.rig import Rig, final_report_of
+from tests.service.rig import EPOCHS, Rig, final_report_of
 
 THREADS = 8
 
@@ -253,6 +253,67 @@ def _numbers(lease: Lease) -> list[int]:
     return [work.number for work in lease.work if isinstance(work, TrialWork)]
 
 
+def test_claims_that_come_together_get_different_trials_of_one_job(rig: Rig) -> None:
+    job = rig.submit(budget=Budget(trials=4))
+    leases = rig.claim_together(*(rig.worker() for _ in range(4)))
+    assert _jobs(leases) == [job.id] * 4
+    numbers = [
+        work.number
+        for lease in leases
+        if isinstance(lease, Lease)
+        for work in lease.work
+        if isinstance(work, TrialWork)
+    ]
+    assert numbers == [0, 1, 2, 3]
+    assert len({lease.id for lease in leases if isinstance(lease, Lease)}) == 4
+
+
+def test_claims_that_come_together_go_on_to_the_next_job_and_the_last_get_nothing(
+    rig: Rig,
+) -> None:
+    first, second = (rig.submit(budget=Budget(trials=1)).id for _ in range(2))
+    leases = rig.claim_together(*(rig.worker() for _ in range(5)))
+    assert _jobs(leases) == [first, first, second, second, None]
+
+
+def test_claims_of_two_kinds_of_device_that_come_together_get_work_for_theirs(rig: Rig) -> None:
+    for_gpu, for_any = rig.submit(device="cuda").id, rig.submit().id
+    leases = rig.claim_together(rig.worker("cpu"), rig.worker("cuda"), rig.worker("cpu"))
+    assert _jobs(leases) == [for_any, for_gpu, for_any]
+
+
+def test_owners_take_turns_among_claims_that_come_together(rig: Rig) -> None:
+    ada, bob = _submitter("ada"), _submitter("bob")
+    adas = {rig.submit(principal=ada).id for _ in range(3)}
+    bobs = {rig.submit(principal=bob).id}
+    jobs = _jobs(rig.claim_together(*(rig.worker() for _ in range(4))))
+    assert sum(job in adas for job in jobs) == 2
+    assert sum(job in bobs for job in jobs) == 2
+
+
+def test_one_who_is_not_registered_does_not_hold_up_the_others(rig: Rig) -> None:
+    rig.submit()
+    stranger = "00000000-0000-7000-8000-000000000000"
+    refused, lease = rig.claim_together(stranger, rig.worker())
+    assert isinstance(refused, NotFoundError)
+    assert refused.code == "worker_unknown"
+    assert isinstance(lease, Lease)
+
+
+def test_a_job_that_has_nothing_to_give_is_asked_again_once_something_of_it_changes(
+    rig: Rig,
+) -> None:
+    job = rig.submit(budget=Budget(epochs=2 * EPOCHS))
+    _, first, second = (rig.claim() for _ in range(3))
+    assert rig.try_claim() is None  # the budget is reserved
+    rig.end(first, "pruned", 0.5)
+    assert rig.try_claim() is None  # half of a trial's epochs is left over
+    rig.end(second, "pruned", 0.5)
+    assert _jobs([rig.try_claim(), rig.try_claim()]) == [job.id, None]
+    rig.change(job, budget=Budget(epochs=3 * EPOCHS))
+    assert _jobs([rig.try_claim(), rig.try_claim()]) == [job.id, None]
+
+
 def _job(lease: Lease) -> str:
     assert lease.task is not None
     return lease.task.job_id
@@ -260,3 +321,10 @@ def _job(lease: Lease) -> str:
 
 def _submitter(owner: str) -> Principal:
     return Principal(key_id=None, owner=owner, scopes=frozenset({"submit"}))
+
+
+def _jobs(leases: Sequence[object]) -> list[str | None]:
+    """Whose work each lease is; None where nothing was granted."""
+    return [
+        lease.task.job_id if isinstance(lease, Lease) and lease.task else None for lease in leases
+    ]

@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import TrialFinished
 from lrsearch.contract.jobs import Best
 from lrsearch.contract.leases import (
     CheckModelReport,
     FailedReport,
     Report,
+    ReportReply,
     TrialReport,
 )
 from lrsearch.contract.protocols import LastLayer
@@ -250,3 +252,49 @@ def _trials_with_weights(rig: Rig, job_id: str) -> list[int]:
                 .order_by(TrialRow.number)
             )
         )
+
+
+def test_reports_on_a_job_that_come_together_all_count(rig: Rig) -> None:
+    job = rig.submit(budget=Budget(trials=3))
+    leases = [rig.claim() for _ in range(4)]
+    rig.complete(leases[0], 0.9)
+    sent = [(lease, lease.work[0], rig.unlinked_report(lease)) for lease in leases[1:]]
+    assert rig.report_together(*sent) == [ReportReply()] * 3
+    assert [trial.val_top1 for trial in rig.trials(job)] == [0.9, 0.5, 0.5, 0.5]
+    assert rig.job(job).state == "finalising"
+    numbers = [event.id for event in rig.events(job)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_of_reports_that_come_together_one_that_is_refused_changes_nothing(rig: Rig) -> None:
+    job = rig.submit(budget=Budget(trials=2))
+    leases = [rig.claim() for _ in range(3)]
+    rig.complete(leases[0], 0.4)
+    loser = TrialReport(outcome="complete", curve=curve(0.1, 0.1), seconds=1.0)
+    best, taken = rig.report_together(
+        (leases[1], leases[1].work[0], rig.unlinked_report(leases[1])),
+        (leases[2], leases[2].work[0], loser),
+    )
+    assert isinstance(best, InvalidError)
+    assert best.code == "weights_missing"
+    assert taken == ReportReply()
+    assert [trial.state for trial in rig.trials(job)] == ["complete", "running", "complete"]
+
+
+def test_reports_on_several_jobs_that_come_together_each_count_for_theirs(rig: Rig) -> None:
+    jobs = [rig.submit(budget=Budget(trials=1)) for _ in range(2)]
+    leases = [rig.claim() for _ in range(4)]
+    for lease in leases[::2]:
+        rig.complete(lease, 0.9)
+    sent = [(lease, lease.work[0], rig.unlinked_report(lease)) for lease in leases[1::2]]
+    assert rig.report_together(*sent) == [ReportReply()] * 2
+    assert [rig.job(job).trials_finished for job in jobs] == [2, 2]
+
+
+def test_a_report_that_comes_twice_at_once_counts_once(rig: Rig) -> None:
+    job = rig.submit()
+    lease = rig.claim()
+    failed = TrialReport(outcome="failed", reason="out of memory", curve=[], seconds=3.0)
+    sent = (lease, lease.work[0], failed)
+    assert rig.report_together(sent, sent) == [ReportReply()] * 2
+    assert rig.job(job).spent.seconds == 3.0

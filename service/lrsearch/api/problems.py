@@ -232,7 +232,8 @@ def _unexpected(_: Request, error: Exception) -> Response:
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal",
         "An unexpected error; the service's log has it.",
-        headers=API_HEADERS,  # this answer is sent outside all middleware
+        # It is sent outside all middleware, and the server closes the connection behind it.
+        headers=API_HEADERS | {"Connection": "close"},
     )
 
 

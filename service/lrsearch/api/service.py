@@ -10,9 +10,13 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
+from lrsearch.api.batches import Batches
 from lrsearch.api.gate import Gate
+from lrsearch.claims import Asked, claim_leases
+from lrsearch.contract.leases import Lease, ReportReply
 from lrsearch.db.engine import Database
 from lrsearch.housekeeping import Housekeeping
+from lrsearch.reports import Sent, take_reports
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
@@ -69,6 +73,12 @@ class Service:
     gate: Gate
     bell: Bell
     lane: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LANE_THREADS))
+    claims: Batches[Asked, Lease | None] = field(init=False)
+    reports: Batches[Sent, ReportReply] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.claims = Batches(partial(claim_leases, self.database, settings=self.settings))
+        self.reports = Batches(partial(take_reports, self.database))
 
     async def in_lane(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Have a thread do something for a worker."""

@@ -5,6 +5,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -92,7 +93,8 @@ class Database:
 
 def after_commit(session: Session, act: Callable[[], object]) -> None:
     """Do something once what `Database.write` writes is there for all to see, and only then."""
-    session.info.setdefault(_ACTS, []).append(act)
+    here = copy_context()  # which says what lines in the log are about
+    session.info.setdefault(_ACTS, []).append(lambda: here.run(act))
 
 
 _ACTS = "lrsearch_acts"

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
 class Instant(TypeDecorator[datetime]):
@@ -313,6 +313,7 @@ class WorkRow(Table):
     waits_since: Mapped[datetime | None] = mapped_column(default=func.now())  # its last time
     attempts: Mapped[int] = mapped_column(default=0)
     lease_id: Mapped[str | None] = mapped_column(ForeignKey("leases.id"), index=True)
+    lease: Mapped[LeaseRow | None] = relationship(lazy="raise")  # to be set, not read
     upload_sha256: Mapped[str | None] = mapped_column(Sha)  # weights uploaded under the lease
     report_sha256: Mapped[str | None] = mapped_column(Sha)  # of the report that was accepted
 
@@ -336,6 +337,7 @@ class OutboxRow(Table):
     id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
     trial_id: Mapped[str | None] = mapped_column(ForeignKey("trials.id"))
+    trial: Mapped[TrialRow | None] = relationship(lazy="raise")  # to be set, not read
     created_at: Mapped[datetime | None] = mapped_column(default=func.now())
     attempts: Mapped[int] = mapped_column(default=0)
 

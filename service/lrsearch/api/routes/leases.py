@@ -12,7 +12,7 @@ from lrsearch.api.security import WorkerKey
 from lrsearch.api.service import Running, Service
 from lrsearch.api.uploads import receive_upload
 from lrsearch.checkpoints import held_checkpoint, note_checkpoint
-from lrsearch.claims import claim_lease
+from lrsearch.claims import Asked
 from lrsearch.contract.leases import (
     LEASE_TOKEN_HEADER,
     Checkpoint,
@@ -45,7 +45,7 @@ async def claim(body: Claim, request: Request, service: Running, _: WorkerKey) -
     deadline = monotonic() + body.wait_seconds
     while True:
         ring = service.bell.next_ring()
-        lease = await service.in_lane(claim_lease, service.database, body, service.settings)
+        lease = await service.claims.ask(Asked(body))
         if lease is not None:
             service.changed()
             return json_response(lease)
@@ -123,7 +123,7 @@ async def report(
     lease_id: str, work_id: str, body: Report, service: Running, _: WorkerKey, token: Token
 ) -> Response:
     """Say what came of a piece of work; the same report again gets the same reply."""
-    reply = await service.in_lane(_report, service, lease_id, token, work_id, body)
+    reply = await service.reports.ask(reports.Sent(lease_id, token, work_id, body))
     service.changed()
     return json_response(reply)
 
@@ -139,13 +139,6 @@ def release(lease_id: str, service: Running, _: WorkerKey, token: Token) -> None
 def _heartbeat(service: Service, lease_id: str, token: str, beat: Heartbeat) -> HeartbeatReply:
     with service.database.write() as session:
         return heartbeats.heartbeat(session, lease_id, token, beat, service.settings)
-
-
-def _report(
-    service: Service, lease_id: str, token: str, work_id: str, report: Report
-) -> ReportReply:
-    with service.database.write() as session:
-        return reports.report_work(session, lease_id, token, work_id, report)
 
 
 def _note_upload(service: Service, lease_id: str, token: str, work_id: str, blob: Blob) -> None:
