@@ -34,7 +34,7 @@ REST_SECONDS = 0.25
 """Pause after each round. News in a quiet moment is acted on at once; where every request brings
 news, a round for each would take the time that the requests need."""
 
-YIELD_FACTOR = 5.0
+YIELD_FACTOR = 10.0
 """Seconds that the ledger is left alone for each second of telling it, while requests come in."""
 
 
