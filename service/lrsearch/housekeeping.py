@@ -37,6 +37,9 @@ news, a round for each would take the time that the requests need."""
 YIELD_FACTOR = 10.0
 """Seconds that the ledger is left alone for each second of telling it, while requests come in."""
 
+MOST_YIELDED_SECONDS = 3.0
+"""At a time: what is shown in the dashboard may be behind, but goes on."""
+
 
 class Housekeeping:
     """The background threads of one replica."""
@@ -126,7 +129,7 @@ class Housekeeping:
     def _give_way(self, seconds: float) -> None:
         """After so many seconds of telling: while there is news all the time, work comes first."""
         if self._wake["mirror"].is_set():
-            self._stop.wait(min(YIELD_FACTOR * seconds, 1.0))
+            self._stop.wait(min(YIELD_FACTOR * seconds, MOST_YIELDED_SECONDS))
 
     def _tell(self) -> None:
         while not self._stop.is_set() and deliver_next(self._database, self._settings):

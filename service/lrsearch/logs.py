@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TextIO
 
@@ -43,13 +44,23 @@ def configure_logs(stream: TextIO) -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     for chatty in ("alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.access").addFilter(is_no_health_check)
+    logging.getLogger("uvicorn.access").addFilter(is_news)
 
 
-def is_no_health_check(record: logging.LogRecord) -> bool:
-    """Whether a line of the access log tells more than that somebody asks, every few seconds."""
-    message = record.getMessage()
-    return "GET /healthz " not in message and "GET /readyz " not in message
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the access log tells something.
+
+    That somebody asks every few seconds whether we are there does not; nor do the messages of
+    workers that were taken: what they bring about has lines of its own.
+    """
+    match record.args:
+        case (_, str(), str(path), _, int(status)):
+            route = path.partition("?")[0]
+            if route in ("/healthz", "/readyz"):
+                return False
+            return status >= HTTPStatus.BAD_REQUEST or not route.startswith("/v1/leases")
+        case _:
+            return True
 
 
 @contextmanager

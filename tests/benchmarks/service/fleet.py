@@ -1,13 +1,14 @@
 """Simulated workers: the real protocol, trials that take no time."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
-import httpx
-from pydantic import BaseModel
+import aiohttp
 
 from lrsearch.contract.leases import LEASE_TOKEN_HEADER, ProbeReport, TrialReport
 from lrsearch.contract.trials import EpochMetrics
@@ -22,29 +23,34 @@ Lease = dict[str, Any]
 BASELINE_TOP1 = 0.6
 """Higher than all finetunes', so that only a baseline's weights are kept, as of most trials."""
 
-PROBE = ProbeReport(probe=a_probe())
-FINAL = final_report(winner_correct=27, baseline_correct=27, images=36)
+PROBE = ProbeReport(probe=a_probe()).model_dump_json()
+FINAL = final_report(winner_correct=27, baseline_correct=27, images=36).model_dump_json()
+
+_JSON = {"Content-Type": "application/json"}
+
+_baselines: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+"""By job: set once its baseline is reported."""
 
 
 class Worker:
     """One worker, registered with one replica."""
 
-    def __init__(self, http: httpx.AsyncClient, latencies: Latencies) -> None:
+    def __init__(self, http: aiohttp.ClientSession, latencies: Latencies) -> None:
         self._http, self._latencies, self.id = http, latencies, ""
 
     async def register(self, name: str) -> None:
         device = {"kind": "cpu", "name": "simulated", "memory_bytes": 2**30}
-        answer = await self._http.post("/v1/workers", json={"name": name, "device": device})
-        self.id = answer.raise_for_status().json()["id"]
+        async with self._http.post("/v1/workers", json={"name": name, "device": device}) as answer:
+            self.id = (await answer.json())["id"]
 
     async def claim(self) -> Lease | None:
         """A lease of one trial (a probe beside it counts as none), or None where there is none."""
         wanted = {"worker_id": self.id, "max_trials": 1, "wait_seconds": 0}
         with self._latencies.timed("claim"):
-            answer = await self._http.post("/v1/leases", json=wanted)
-        if answer.status_code == 204:
-            return None
-        lease: Lease = answer.raise_for_status().json()
+            async with self._http.post("/v1/leases", json=wanted) as answer:
+                if answer.status == 204:
+                    return None
+                lease: Lease = await answer.json()
         return lease
 
     async def finish(self, lease: Lease) -> None:
@@ -64,50 +70,40 @@ class Worker:
         told = metrics.model_copy(update={"epoch": beat}).model_dump(mode="json")
         trial = lease["work"][-1]["id"]
         with self._latencies.timed("heartbeat"):
-            answer = await self._http.post(
+            async with self._http.post(
                 f"/v1/leases/{lease['id']}/heartbeat",
                 json={"epochs": [{"work_id": trial, "metrics": told}]},
                 headers={LEASE_TOKEN_HEADER: lease["token"]},
-            )
-        answer.raise_for_status()
+            ):
+                pass
 
     async def _finish_trial(self, lease: Lease, work: dict[str, Any]) -> None:
-        curve = curve_of(work["number"], lease["task"]["recipe"]["epochs"])
-        report = TrialReport(outcome="complete", curve=curve, seconds=1.0)
-        if not work["baseline"] and await self._report(lease, work, report, may_lack_weights=True):
+        """A trial ends after its job's baseline, which trains the last layer alone."""
+        baseline = _baselines[lease["task"]["job_id"]]
+        epochs = lease["task"]["recipe"]["epochs"]
+        if not work["baseline"]:
+            await baseline.wait()
+            await self._report(lease, work, _trial_report(work["number"], epochs))
             return
-        content = weights(work["number"])  # a baseline's, or of a trial that is the best so far
-        put = await self._http.put(
+        content = weights(work["number"])
+        async with self._http.put(
             f"/v1/leases/{lease['id']}/work/{work['id']}/weights",
-            content=content,
+            data=content,
             headers={LEASE_TOKEN_HEADER: lease["token"]},
-        )
-        put.raise_for_status()
-        named = report.model_copy(update={"weights_sha256": sha256(content).hexdigest()})
-        await self._report(lease, work, named)
+        ):
+            pass
+        digest = sha256(content).hexdigest()
+        await self._report(lease, work, _trial_report(work["number"], epochs, digest))
+        baseline.set()
 
-    async def _report(
-        self,
-        lease: Lease,
-        work: dict[str, Any],
-        report: BaseModel,
-        *,
-        may_lack_weights: bool = False,
-    ) -> bool:
-        """Whether the report was taken; it can only be refused for its weights."""
+    async def _report(self, lease: Lease, work: dict[str, Any], report: str) -> None:
         with self._latencies.timed("report"):
-            answer = await self._http.post(
+            async with self._http.post(
                 f"/v1/leases/{lease['id']}/work/{work['id']}/report",
-                content=report.model_dump_json(),
-                headers={
-                    LEASE_TOKEN_HEADER: lease["token"],
-                    "Content-Type": "application/json",
-                },
-            )
-        if may_lack_weights and answer.status_code == 422:
-            return False
-        answer.raise_for_status()
-        return True
+                data=report,
+                headers={LEASE_TOKEN_HEADER: lease["token"], **_JSON},
+            ):
+                pass
 
 
 @asynccontextmanager
@@ -115,20 +111,34 @@ async def fleet(
     urls: Sequence[str], size: int, latencies: Latencies
 ) -> AsyncIterator[list[Worker]]:
     """So many registered workers, spread evenly over the replicas."""
-    # The service closes what was idle for 5 seconds, maybe just when the next request is sent.
-    limits = httpx.Limits(
-        max_connections=None, max_keepalive_connections=size, keepalive_expiry=2.0
-    )
-    clients = [httpx.AsyncClient(base_url=url, timeout=120.0, limits=limits) for url in urls]
-    try:
+    async with AsyncExitStack() as at_end:
+        clients = [await at_end.enter_async_context(_client(url)) for url in urls]
         workers = [Worker(clients[number % len(clients)], latencies) for number in range(size)]
         await asyncio.gather(
             *(worker.register(f"bench-{number}") for number, worker in enumerate(workers))
         )
         yield workers
-    finally:
-        for client in clients:
-            await client.aclose()
+
+
+def _client(url: str) -> aiohttp.ClientSession:
+    """One that costs little: what is measured is the service, on the same machine."""
+    return aiohttp.ClientSession(
+        url,
+        # The service closes what was idle for 5 seconds, maybe just when the next request is sent.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0),
+        timeout=aiohttp.ClientTimeout(total=120.0),
+        raise_for_status=True,
+    )
+
+
+@cache
+def _trial_report(number: int, epochs: int, weights_sha256: str | None = None) -> str:
+    return TrialReport(
+        outcome="complete",
+        curve=curve_of(number, epochs),
+        seconds=1.0,
+        weights_sha256=weights_sha256,
+    ).model_dump_json()
 
 
 def curve_of(number: int, epochs: int) -> list[EpochMetrics]:
