@@ -15,7 +15,7 @@ class Plan:
     workers: int = 32
     replicas: int = 2
     lease_seconds: float = 6.0
-    epoch_seconds: float = 1.5
+    epoch_seconds: float = 1.0
     pause_seconds: float = 1.0
     """Between two things that the monkey breaks, on the average."""
     deeds: int = 10_000

@@ -84,7 +84,8 @@ class Replay:
             log.info("epoch", job=_job(lease), trial=work.number, epoch=epoch)
             heart.beat(work.id, recorded.curve[epoch - 1])
             if epoch < len(recorded.curve) or recorded.diverged:
-                self._save(lease, work, epoch)
+                if epoch % 2 == 0:
+                    self._save(lease, work, epoch)
                 return True
             report = self._complete(lease, work, recorded, heart)
         self._report(lease, work, report, heart)
