@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ def main() -> int:
     arguments = parser.parse_args()
     from tests.faults.suite import run  # not above: the workers' processes import this module
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # all is ended then
     plan = replace(SHORT if arguments.short else Plan(), seed=arguments.seed)
     outcome = run(plan, keep=arguments.keep)
     for fault in outcome.faults:

@@ -160,11 +160,21 @@ def _look_at_budget(found: Findings, job: Row, trials: list[Row], rows: _Rows) -
         problems.append(f"counts {job['epochs_spent']} epochs, and has {epochs}")
     if abs(job["seconds_spent"] - seconds) > 1e-6 * max(seconds, 1.0) or job["seconds_reserved"]:
         problems.append(f"counts {job['seconds_spent']} seconds, and has {seconds}")
-    if budget.trials is not None and len(searched) != budget.trials:
+    unconfirmed = job["request"]["confirm"] and not _has_gain(trials)
+    if budget.trials is not None and len(searched) != budget.trials - unconfirmed:
         problems.append(f"ran {len(searched)} finetunes of {budget.trials}")
+    confirmations = sum(trial["replicate"] > 0 for trial in trials)
+    if confirmations != (job["request"]["confirm"] and not unconfirmed):
+        problems.append(f"ran {confirmations} confirmations")
     if budget.epochs is not None and not budget.epochs - EPOCHS < epochs <= budget.epochs:
         problems.append(f"ran {epochs} epochs of {budget.epochs}")
     found.over_budget.extend(f"job {job['id']} {problem}" for problem in problems)
+
+
+def _has_gain(trials: list[Row]) -> bool:
+    """Whether a job's winner is better than its baseline, so that there is a gain to confirm."""
+    top1 = [trial["val_top1"] or 0.0 for trial in trials if not trial["replicate"]]
+    return max(top1) > top1[0]
 
 
 def _look_at_ledger(found: Findings, rows: _Rows, settings: Settings) -> None:

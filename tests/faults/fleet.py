@@ -3,15 +3,20 @@
 import multiprocessing
 import os
 import signal
+from contextlib import suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
+from time import monotonic
 from typing import Final
 
 from tests.faults.worker import Options, work
 
 HOURS_OFF: Final = (-26.0, 5.0)
 """What the clocks of every eighth worker are off by, in turns."""
+
+CLOSE_SECONDS: Final = 10.0
+"""How long workers may take to end when all is over."""
 
 
 class Fleet:
@@ -30,6 +35,8 @@ class Fleet:
         self._context.set_forkserver_preload(["tests.faults.worker"])
         self._running: list[ForkServerProcess] = []
         self._frozen: list[ForkServerProcess] = []
+        self.ended: list[str] = []
+        """Names of those that ended by themselves, which none should."""
         self.started = 0
         for _ in range(size):
             self.start()
@@ -42,7 +49,7 @@ class Fleet:
             url=self._url,
             curves=self._folder / "curves.json",
             journal=self._folder / "journal.jsonl",
-            log=self._folder / f"worker-{number}.log",
+            log=self._folder / f"replay-{number}.log",
             epoch_seconds=self._epoch_seconds,
             max_trials=1 + number % 2,
             clock_off_seconds=3600.0 * HOURS_OFF[number // 8 % 2] if number % 8 == 3 else 0.0,
@@ -57,7 +64,16 @@ class Fleet:
         process = self._running.pop(random.randrange(len(self._running)))
         process.kill()
         process.join()
+        if process.exitcode != -signal.SIGKILL:
+            self.ended.append(process.name)
         self.start()
+
+    def supervise(self) -> None:
+        """Note those that have ended by themselves, and start others in their place."""
+        for process in [each for each in self._running if each.exitcode is not None]:
+            self._running.remove(process)
+            self.ended.append(process.name)
+            self.start()
 
     def freeze(self, random: Random) -> None:
         """Stop one without its knowing."""
@@ -76,22 +92,20 @@ class Fleet:
         """How many are frozen."""
         return len(self._frozen)
 
-    def ended(self) -> int:
-        """How many have ended by themselves, which none should."""
-        return sum(process.exitcode is not None for process in self._running)
-
     def close(self) -> None:
         """End all, those that can by themselves."""
         while self._frozen:
             self.thaw()
         for process in self._running:
             process.terminate()
+        deadline = monotonic() + CLOSE_SECONDS
         for process in self._running:
-            process.join(10.0)
+            process.join(max(deadline - monotonic(), 0.0))
             process.kill()
             process.join()
 
 
 def _signal(process: ForkServerProcess, number: int) -> None:
     assert process.pid is not None
-    os.kill(process.pid, number)
+    with suppress(ProcessLookupError):  # it has ended by itself: `supervise` finds it
+        os.kill(process.pid, number)

@@ -18,17 +18,18 @@ DATA_SET: Final = "silhouettes"
 
 
 def requests(jobs: int, trials: int) -> list[JobRequest]:
-    """So many jobs of so many trials each, the baseline included.
+    """So many jobs of at least so many trials each, the baseline included.
 
     They are paid for in turns by trials, by epochs (of which a trial that diverges gives some
-    back), and by trials of which the confirmation of the winner is one.
+    back), and by trials of which the last is kept for the confirmation of a winner with a gain.
     """
     finetunes = trials - 1
     found = []
     for number in range(jobs):
         kind = number % 4
-        grid = kind == 3  # one point less than the budget pays for: what is left is for confirming
-        scales = [round(0.25 * step, 2) for step in range(1, finetunes)]
+        grid = kind == 3
+        scales = [round(0.25 * step, 2) for step in range(1, finetunes + 1)]
+        trials_paid = finetunes + 1 if grid else finetunes
         found.append(
             JobRequest(
                 data_set=DATA_SET,
@@ -37,7 +38,9 @@ def requests(jobs: int, trials: int) -> list[JobRequest]:
                 protocol=Graduated(scale=scales if grid else LogRange(low=0.1, high=20.0)),
                 strategy="exhaustive" if grid else "tpe" if kind == 1 else "random",
                 recipe=Recipe(epochs=EPOCHS, seed=number),
-                budget=Budget(epochs=finetunes * EPOCHS) if kind == 2 else Budget(trials=finetunes),
+                budget=Budget(epochs=finetunes * EPOCHS)
+                if kind == 2
+                else Budget(trials=trials_paid),
                 confirm=grid,
             )
         )

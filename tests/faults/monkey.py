@@ -75,8 +75,8 @@ class Monkey:
 
     @property
     def has_done_all(self) -> bool:
-        """Whether each deed has been done at least once, and is over."""
-        return not self._first and self.is_idle
+        """Whether each deed has been done at least once."""
+        return not self._first
 
     @property
     def is_idle(self) -> bool:
@@ -89,6 +89,7 @@ class Monkey:
         while self._later and self._later[0].at <= now:
             heappop(self._later).act()
         self._replicas.supervise()
+        self._fleet.supervise()
         if not more or now < self._next_at or self._deeds_left == 0:
             return
         self._deeds_left -= 1

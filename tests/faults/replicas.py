@@ -10,6 +10,7 @@ import resource
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,7 +34,7 @@ class Replicas:
     def __init__(self, number: int, folder: Path, environment: dict[str, str]) -> None:
         self._folder = folder
         self._environment = os.environ | environment
-        self.ports = [_free_port() for _ in range(number)]
+        self.ports = _free_ports(number)
         self._killed: set[int] = set()
         self._logs: list[subprocess.Popen[bytes]] = []
         self._processes = [self._start(index) for index in range(number)]
@@ -115,10 +116,15 @@ class Replicas:
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, most))
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def _free_ports(number: int) -> list[int]:
+    """Ports that no client is given meanwhile, as it may be where the system chooses one."""
+    found: list[int] = []
+    for port in range(20_000, 32_000):
+        if len(found) == number:
+            break
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return found
 
 
 @retry(

@@ -89,7 +89,6 @@ def _run(plan: Plan, folder: Path) -> Outcome:
                 try:
                     monkey = Monkey(plan, fleet, replicas, database)
                     _wait_out(plan, monkey, proxy.url, database.url)
-                    ended = fleet.ended()
                 finally:
                     fleet.close()
         found = find_faults(settings, Curves(curves), journal, plan.jobs)
@@ -106,14 +105,13 @@ def _run(plan: Plan, folder: Path) -> Outcome:
         "leases_lost": lines["lost"],
         "trials_resumed": lines["resumed"],
         "most_attempts": found.most_attempts,
-        "workers_ended": ended,
+        "workers_ended": len(fleet.ended),
         **{name: len(sentences) for name, sentences in found.sentences().items()},
         "seed": plan.seed,
         "seconds": round(monotonic() - started, 1),
     }
     faults = [f"{name}: {each}" for name, all_ in found.sentences().items() for each in all_]
-    if ended:
-        faults.append(f"{ended} workers ended by themselves")
+    faults.extend(f"worker {name} ended: {_last_line(folder, name)}" for name in fleet.ended)
     return Outcome(figures, faults)
 
 
@@ -131,7 +129,7 @@ def _wait_out(plan: Plan, monkey: Monkey, url: str, database_url: str) -> None:
             if left is not None:
                 jobs, trials, others = left
                 calm = not waiting and jobs == 0 and monkey.has_done_all
-                if calm and others == 0:
+                if calm and others == 0 and monkey.is_idle:
                     return
                 if monotonic() >= say_at:
                     say_at = monotonic() + SAY_SECONDS
@@ -147,6 +145,12 @@ def _left(database_url: str) -> tuple[int, int, int] | None:
     except psycopg.OperationalError:
         return None
     return found
+
+
+def _last_line(folder: Path, worker: str) -> str:
+    """Of a worker's log, where it says why it ended."""
+    lines = (folder / f"{worker}.log").read_text().splitlines()
+    return lines[-1] if lines else "its log is empty"
 
 
 def _say(line: str) -> None:
