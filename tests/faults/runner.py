@@ -147,7 +147,12 @@ class Replay:
             return out.getvalue()
 
         epochs = work.checkpoint.epochs
-        if heart.insist(download) != _checkpoint(work, epochs):
+        try:
+            content = heart.insist(download)
+        except ServiceRefusedError as error:
+            self._journal.note("refused", trial=work.id, reason=str(error))
+            return 0
+        if content != _checkpoint(work, epochs):
             self._journal.note("damaged", trial=work.id)
             return 0
         self._journal.note("resumed", trial=work.id)
