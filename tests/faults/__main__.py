@@ -7,17 +7,16 @@ import sys
 from dataclasses import replace
 
 from tests.faults.plan import SHORT, Plan
+from tests.faults.suite import run
 
 
 def main() -> int:
     """Run it; 0 where nothing was lost, double, stuck, overspent or told wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="of what is broken, and when")
-    parser.add_argument("--short", action="store_true", help="60 trials on 6 workers")
+    parser.add_argument("--short", action="store_true", help="48 trials on 8 workers")
     parser.add_argument("--keep", action="store_true", help="keep logs and data")
     arguments = parser.parse_args()
-    from tests.faults.suite import run  # not above: the workers' processes import this module
-
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # all is ended then
     plan = replace(SHORT if arguments.short else Plan(), seed=arguments.seed)
     outcome = run(plan, keep=arguments.keep)

@@ -3,20 +3,19 @@
 import multiprocessing
 import os
 import signal
+import sys
 from contextlib import suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
-from time import monotonic
+from types import ModuleType
 from typing import Final
+from unittest.mock import patch
 
 from tests.faults.worker import Options, work
 
 HOURS_OFF: Final = (-26.0, 5.0)
 """What the clocks of every eighth worker are off by, in turns."""
-
-CLOSE_SECONDS: Final = 10.0
-"""How long workers may take to end when all is over."""
 
 
 class Fleet:
@@ -55,7 +54,9 @@ class Fleet:
             clock_off_seconds=3600.0 * HOURS_OFF[number // 8 % 2] if number % 8 == 3 else 0.0,
         )
         process = self._context.Process(target=work, args=(options,), name=options.name)
-        process.start()
+        # Else each would import what runs us anew, which may be all of pytest.
+        with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+            process.start()
         self._running.append(process)
         self.started += 1
 
@@ -93,14 +94,8 @@ class Fleet:
         return len(self._frozen)
 
     def close(self) -> None:
-        """End all, those that can by themselves."""
-        while self._frozen:
-            self.thaw()
-        for process in self._running:
-            process.terminate()
-        deadline = monotonic() + CLOSE_SECONDS
-        for process in self._running:
-            process.join(max(deadline - monotonic(), 0.0))
+        """End all at once: nothing is left to do."""
+        for process in [*self._running, *self._frozen]:
             process.kill()
             process.join()
 

@@ -29,13 +29,13 @@ class Plan:
 
 
 SHORT: Final = Plan(
-    jobs=5,
+    jobs=4,
     trials=12,
-    workers=6,
-    lease_seconds=3.0,
+    workers=8,
+    lease_seconds=2.0,
     epoch_seconds=0.2,
-    pause_seconds=1.0,
-    deeds=15,
+    pause_seconds=0.7,
+    deeds=10,
     limit_seconds=200.0,
 )
 """For the normal tests."""

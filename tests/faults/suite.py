@@ -149,8 +149,9 @@ def _left(database_url: str) -> tuple[int, int, int] | None:
 
 def _last_line(folder: Path, worker: str) -> str:
     """Of a worker's log, where it says why it ended."""
-    lines = (folder / f"{worker}.log").read_text().splitlines()
-    return lines[-1] if lines else "its log is empty"
+    log = folder / f"{worker}.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return lines[-1] if lines else "it has logged nothing"
 
 
 def _say(line: str) -> None:

@@ -6,7 +6,6 @@ import signal
 import time
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
-from types import FrameType
 from typing import NamedTuple, Self
 
 import structlog
@@ -36,7 +35,7 @@ class Options(NamedTuple):
 
 
 def work(options: Options) -> None:
-    """Run until SIGTERM, in this process."""
+    """Run in this process, until it is killed."""
     shift_clock(options.clock_off_seconds)
     structlog.configure(
         processors=[
@@ -61,11 +60,6 @@ def work(options: Options) -> None:
         options.max_trials,
         Patience(first_seconds=0.2, longest_seconds=2.0),
     )
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        loop.stop()
-
-    signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the suite ends its workers itself
     try:
         loop.run()
