@@ -117,6 +117,21 @@ def test_an_entry_that_came_about_since_we_looked_is_taken(
     assert looks == []
 
 
+def test_an_entry_that_came_about_since_we_looked_is_brought_up_to_date(
+    rig: Rig, ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = rig.submit()
+    lease = rig.claim()
+    with _open(settings) as another:
+        another.mirror_trial(job, rig.trials(job)[0], None)
+    rig.complete(lease, 0.5)
+    looks = [lambda *_: None, ledger_module._find]
+    monkeypatch.setattr(ledger_module, "_find", lambda *given: looks.pop(0)(*given))
+    ledger.mirror_trial(job, rig.trials(job)[0], None)
+    [entry] = _entries(ledger, job)
+    assert (entry.state, entry.value) == (TrialState.COMPLETE, 0.5)
+
+
 def test_only_a_complete_trial_has_a_score(rig: Rig, ledger: Ledger) -> None:
     job = rig.submit()
     outcomes = ["complete", "diverged", "failed", "pruned", "cancelled"]

@@ -69,7 +69,15 @@ class Ledger:
         if ledger_id is None:
             ledger_id = _find(study, trial)
         if ledger_id is None:
-            return self._create(study, job, trial)
+            try:
+                return self._create(study, job, trial)
+            except IntegrityError:
+                # One has come about since we looked. It may be of another replica (a database that
+                # restarts lets go of the lock on the job) or our own: Optuna tries again where the
+                # reply to a commit was lost. What it says may be old.
+                ledger_id = _find(study, trial)
+                if ledger_id is None:
+                    raise
         entry = self.storage.get_trial(ledger_id)
         if trial.state in FINISHED and not entry.state.is_finished():
             self._finish(study, ledger_id, entry.number, trial)
@@ -107,11 +115,6 @@ class Ledger:
             return self._studies[job.id]
 
     def _create(self, study: optuna.Study, job: Job, trial: Trial) -> int:
-        """Makes an entry, or returns the one that has come about since we looked.
-
-        That may be of another replica (a database that restarts lets go of the lock on the job) or
-        our own: Optuna tries again where the reply to a commit was lost.
-        """
         space = ledger_space(job.request.protocol)
         over = trial.state in FINISHED  # then all is told at once, which is much the faster
         entry = create_trial(
@@ -132,12 +135,7 @@ class Ledger:
                 **(_outcome(trial) if over else {}),
             },
         )
-        try:
-            return self.storage.create_new_trial(study._study_id, entry)
-        except IntegrityError:
-            if (there := _find(study, trial)) is None:
-                raise
-            return there
+        return self.storage.create_new_trial(study._study_id, entry)
 
     def _finish(self, study: optuna.Study, ledger_id: int, number: int, trial: Trial) -> None:
         for metrics in trial.curve:
