@@ -36,6 +36,9 @@ TIMEOUT: Final = httpx.Timeout(connect=5.0, read=30.0, write=60.0, pool=5.0)
 TRY_LATER: Final = frozenset({408, 425, 429})
 """Besides 5xx, the statuses that may be another at the next try."""
 
+COLLISION: Final = "collision"
+"""Code of the problem that says that another request was faster; the same one does later."""
+
 LOST: Final = frozenset({"lease_lost", "lease_unknown", "work_unknown"})
 """Codes of problems that say that a lease is gone."""
 
@@ -201,10 +204,10 @@ def _check(response: httpx.Response) -> None:
         return
     request = f"{response.request.method} {response.request.url.path}"
     problem = _problem(response)
-    if response.is_server_error or response.status_code in TRY_LATER:
+    code = problem.code if problem else ""
+    if response.is_server_error or response.status_code in TRY_LATER or code == COLLISION:
         detail = f" ({problem.detail})" if problem else ""
         raise ServiceAwayError(f"{request}: status {response.status_code}{detail}")
-    code = problem.code if problem else ""
     if code in LOST:
         raise LeaseLostError(problem.detail if problem else request)
     kind = WorkerUnknownError if code == "worker_unknown" else ServiceRefusedError

@@ -17,7 +17,11 @@ from tests.worker.loop.engines import Steps, all_epochs, metrics, play
 from tests.worker.loop.fake_service import WAIT_SECONDS, FakeService, problem
 from tests.worker.loop.samples import Archive, task, trial
 
-AWAY = (httpx.ConnectError("refused"), problem(503, "unavailable", "restarting"))
+AWAY = (
+    httpx.ConnectError("refused"),
+    problem(503, "unavailable", "restarting"),
+    problem(409, "collision", "another request has just made the same thing"),
+)
 
 
 def test_heartbeats_go_on_while_an_epoch_runs(
