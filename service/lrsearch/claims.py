@@ -20,12 +20,11 @@ from lrsearch.contract.jobs import OPEN
 from lrsearch.contract.leases import Claim, Lease
 from lrsearch.db.engine import Clock, Database, database_now, note_clock
 from lrsearch.db.tables import JobRow, LeaseRow, TrialRow, WorkerRow, WorkRow
-from lrsearch.errors import LRSearchError
 from lrsearch.grants import Piece, grant, grant_check, task_of
 from lrsearch.settings import Settings
 from lrsearch.workers import note_seen, worker_unknown
 
-Answers = dict[int, Lease | LRSearchError | None]
+Answers = dict[int, Lease | Exception | None]
 """By number of the claim."""
 
 
@@ -45,32 +44,46 @@ def claim_lease(database: Database, claim: Claim, settings: Settings) -> Lease |
         NotFoundError: the worker is not registered, code `worker_unknown`.
     """
     [answer] = claim_leases(database, [Asked(claim)], settings)
-    if isinstance(answer, LRSearchError):
+    if isinstance(answer, Exception):
         raise answer
     return answer
 
 
 def claim_leases(
     database: Database, claims: Sequence[Asked], settings: Settings
-) -> list[Lease | LRSearchError | None]:
+) -> list[Lease | Exception | None]:
     """For each claim a lease on the first work that there is for its worker, or None.
 
     Checks of source models come first, then jobs by priority, fair share and age; all trials of a
     lease are of one job. Where a worker is not registered, the answer is the error that says so,
-    code `worker_unknown`.
+    code `worker_unknown`. Where the database goes away, the answer is its error for those who have
+    nothing yet; the leases of the others stand, and each must hear of its own.
     """
-    open_claims, answers = dict(enumerate(claims)), Answers()
+    answers = Answers()
+    try:
+        _serve_all(database, claims, settings, answers)
+    except Exception as error:
+        if not answers:
+            raise
+        return [answers.get(number, error) for number in range(len(claims))]
+    return [answers.get(number) for number in range(len(claims))]
+
+
+def _serve_all(
+    database: Database, claims: Sequence[Asked], settings: Settings, answers: Answers
+) -> None:
+    """Put what is granted into `answers`, once it is committed."""
+    open_claims = dict(enumerate(claims))
     in_vain: list[str] = []
     while open_claims:
         with database.write() as session:
             served = _serve_next(session, open_claims, in_vain, settings)
         if served is None:
             break
-        answers |= served
+        answers.update(served)
         open_claims = {n: claim for n, claim in open_claims.items() if n not in answers}
     if open_claims:
-        answers |= _serve_locked(database, open_claims, in_vain, settings)
-    return [answers.get(number) for number in range(len(claims))]
+        _serve_locked(database, open_claims, in_vain, settings, answers)
 
 
 def _serve_next(
@@ -107,24 +120,26 @@ def _serve_next(
 
 
 def _serve_locked(
-    database: Database, claims: Mapping[int, Asked], in_vain: list[str], settings: Settings
-) -> Answers:
-    """Answers from jobs that others hold for a moment; each is waited for."""
+    database: Database,
+    claims: Mapping[int, Asked],
+    in_vain: list[str],
+    settings: Settings,
+    answers: Answers,
+) -> None:
+    """Add answers from jobs that others hold for a moment; each is waited for."""
     with database.read() as session:
         workers, _, _ = _overview(session, claims.values())
         kinds = {worker.device["kind"] for worker in workers.values()}
         busy = session.scalars(select(JobRow.id).where(*_may_give(kinds, in_vain))).all()
     takers = {n: Taker(workers[each.claim.worker_id], each) for n, each in claims.items()}
-    answers = Answers()
     for job_id in busy:
         with database.write() as session:
             job = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
-            if job is not None:
-                answers |= _serve(session, job, takers, settings)
+            served = {} if job is None else _serve(session, job, takers, settings)
+        answers.update(served)
         takers = {n: taker for n, taker in takers.items() if n not in answers}
         if not takers:
             break
-    return answers
 
 
 class Taker(NamedTuple):

@@ -178,7 +178,7 @@ class Rig:
         assert lease is not None
         return lease
 
-    def claim_together(self, *workers: str) -> list[Lease | LRSearchError | None]:
+    def claim_together(self, *workers: str) -> list[Lease | Exception | None]:
         """Claims of a trial each that came in at the same time."""
         claims = [Asked(Claim(worker_id=worker)) for worker in workers]
         return claim_leases(self.database, claims, self.settings)

@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import TypeVar
+from unittest.mock import Mock
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from lrsearch import claims
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.leases import FinalWork, Lease, TrialWork
 from lrsearch.contract.protocols import Graduated, LastLayer, LogRange
@@ -298,6 +301,20 @@ def test_one_who_is_not_registered_does_not_hold_up_the_others(rig: Rig) -> None
     assert isinstance(refused, NotFoundError)
     assert refused.code == "worker_unknown"
     assert isinstance(lease, Lease)
+
+
+def test_a_database_that_goes_away_takes_back_nothing_that_was_granted(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (rig.submit(budget=Budget(trials=1)).id for _ in range(2))
+    serve, away = claims._serve_next, OperationalError("SELECT", {}, Exception("it restarts"))
+    served = [serve, Mock(side_effect=away)]
+    monkeypatch.setattr(claims, "_serve_next", lambda *given: served.pop(0)(*given))
+    answers = rig.claim_together(*(rig.worker() for _ in range(3)))
+    assert _jobs(answers) == [first, first, None]
+    assert answers[2] is away
+    monkeypatch.undo()
+    assert _jobs([rig.try_claim(), rig.try_claim(), rig.try_claim()]) == [second, second, None]
 
 
 def test_a_job_that_has_nothing_to_give_is_asked_again_once_something_of_it_changes(
