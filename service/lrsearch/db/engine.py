@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -27,11 +28,20 @@ _locks_guard = threading.Lock()
 POOL_CONNECTIONS = 10
 """Kept open; in a storm there may be twice as many. A server takes 100, unless told otherwise."""
 
+HUNG_SECONDS = 60.0
+"""Rest of a transaction after which the server ends it: longer than any of ours computes."""
+
 
 class Database:
-    """Our own tables, on PostgreSQL or SQLite."""
+    """Our own tables, on PostgreSQL or SQLite.
 
-    def __init__(self, url: URL) -> None:
+    Args:
+        url: Where they are.
+        hung_seconds: After so long without a statement a transaction is ended, on PostgreSQL: a
+            replica that hangs, or whose machine is gone, would keep its jobs locked for all others.
+    """
+
+    def __init__(self, url: URL, hung_seconds: float = HUNG_SECONDS) -> None:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite and url.database:
@@ -41,6 +51,7 @@ class Database:
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
+            event.listen(self.engine, "connect", partial(_configure_postgresql, hung_seconds))
             event.listen(self.engine, "checkout", _require_open)
         self._read = sessionmaker(self.engine, expire_on_commit=False)
         self._write = sessionmaker(
@@ -153,6 +164,14 @@ def _require_open(connection: Any, *_: Any) -> None:
         if not readable.poll(0):
             return
     raise DisconnectionError("the server has closed the connection")
+
+
+def _configure_postgresql(hung_seconds: float, connection: Any, _: Any) -> None:
+    milliseconds = str(round(1000.0 * hung_seconds))
+    connection.execute(
+        "SELECT set_config('idle_in_transaction_session_timeout', %s, false)", [milliseconds]
+    )
+    connection.commit()
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
