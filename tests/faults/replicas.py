@@ -119,7 +119,8 @@ class Replicas:
 def _free_ports(number: int) -> list[int]:
     """Ports that no client is given meanwhile, as it may be where the system chooses one."""
     found: list[int] = []
-    for port in range(20_000, 32_000):
+    first = 20_000 + os.getpid() % 10_000  # another suite beside this one looks elsewhere
+    for port in range(first, 32_000):
         if len(found) == number:
             break
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
