@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from lrsearch.settings import Settings
-from tests.api.conftest import problem
+from tests.api.conftest import problem, uploaded
+from tests.api.samples import silhouettes, zip_of
 from tests.api.serving import Api, serving
 
 
@@ -42,3 +43,13 @@ def test_every_other_character_is_kept(either: Api) -> None:
     worker = either.post("/v1/workers", json={"name": "w", "device": device}).json()
     (listed,) = either.get("/v1/workers").json()["items"]
     assert (listed["id"], listed["device"]["name"]) == (worker["id"], device["name"])
+
+
+def test_a_data_set_is_rejected_whatever_characters_its_problems_would_name(either: Api) -> None:
+    archive = zip_of(silhouettes() | {"bear/1?2.png": b"x"}).replace(b"1?2.png", b"1\x002.png")
+    rejected = uploaded(either, "odd", archive)
+    assert (rejected["state"], rejected["problems"][0]["code"]) == (
+        "rejected",
+        "archive_unsafe_path",
+    )
+    assert rejected["problems"][0]["paths"] == ["bear/1\\x002.png"]

@@ -54,7 +54,7 @@ def test_without_roots_nothing_is_read(root: Path) -> None:
 @pytest.mark.parametrize("path", ["../secret", "animals/../../secret", "/etc", "/", "..", "a\0b"])
 def test_paths_outside_the_roots_are_refused(root: Path, path: str) -> None:
     error = refusal(lambda: resolve_folder(path, [root]))
-    assert (error.code, error.paths) == ("path_outside_roots", [path])
+    assert (error.code, error.paths) == ("path_outside_roots", [path.replace("\0", "\\x00")])
 
 
 def test_a_root_is_no_prefix_of_names(root: Path, tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ class IntakeError(InvalidError):
         paths: Sequence[str] = (),
         further: Sequence[DataSetProblem] = (),
     ) -> None:
-        first = DataSetProblem(code=code, message=message, paths=list(paths[:MAX_PATHS]))
-        super().__init__(detail=message, code=code, paths=first.paths)
+        named = [storable(path) for path in paths[:MAX_PATHS]]
+        first = DataSetProblem(code=code, message=storable(message), paths=named)
+        super().__init__(detail=first.message, code=code, paths=first.paths)
         self.problems = [first, *further]
 
     @property
@@ -38,3 +39,11 @@ class IntakeError(InvalidError):
         """The error of one or more problems."""
         first, *further = problems
         return cls(first.code, first.message, first.paths, further)
+
+
+def storable(text: str) -> str:
+    """Text of whatever origin as every database keeps it.
+
+    Halves of surrogate pairs, which stand for bytes that are no UTF-8, and NUL are written out.
+    """
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

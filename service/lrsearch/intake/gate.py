@@ -80,14 +80,14 @@ class Gate:
             )
 
     def error(self, what: str, message: str, *paths: str) -> IntakeError:
-        """An error whose code begins with the kind. Paths are made printable."""
-        return IntakeError(f"{self.kind}_{what}", message, [_printable(path) for path in paths])
+        """An error whose code begins with the kind."""
+        return IntakeError(f"{self.kind}_{what}", message, paths)
 
     def _parts(self, raw: str) -> list[str]:
         if len(raw) > self._limits.max_path_characters:
             raise self.error(
                 "path_too_long",
-                f"The path {_printable(raw[:60])!r}… has {len(raw)} characters; "
+                f"The path {raw[:60]!r}… has {len(raw)} characters; "
                 f"{self._limits.max_path_characters} are the limit.",
                 raw[: self._limits.max_path_characters],
             )
@@ -106,7 +106,7 @@ class Gate:
         return parts
 
     def _unsafe(self, raw: str, why: str) -> IntakeError:
-        return self.error("unsafe_path", f"The path {_printable(raw)!r} {why}.", raw)
+        return self.error("unsafe_path", f"The path {raw!r} {why}.", raw)
 
 
 @contextmanager
@@ -134,7 +134,3 @@ def _is_text(raw: str) -> bool:
     except UnicodeEncodeError:  # bytes that were no UTF-8 stand in it as lone surrogates
         return False
     return True
-
-
-def _printable(path: str) -> str:
-    return path.encode(errors="backslashreplace").decode()

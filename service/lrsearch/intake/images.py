@@ -6,6 +6,8 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
+from lrsearch.intake.errors import storable
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """Formats that are taken, by Pillow's names. Of an animation the first frame counts."""
 
@@ -60,6 +62,6 @@ def inspect_image(content: bytes, max_pixels: int) -> ImageFacts | str:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on broken files
-        return (str(error) or type(error).__name__)[:_MAX_REASON]
+        return storable(str(error) or type(error).__name__)[:_MAX_REASON]
     digest = sha256(content).hexdigest()
     return ImageFacts(digest, len(content), width, height, mode, kind)
