@@ -133,6 +133,33 @@ def test_uploads_and_downloads_are_binary(document: Json) -> None:
         assert paths[path]["get"]["responses"]["200"]["content"] == {media_type: binary}
 
 
+def test_what_tells_things_apart_has_to_be_sent(document: Json) -> None:
+    schemas = document["components"]["schemas"]
+    for name, field in (
+        ("Graduated", "name"),
+        ("Views", "kind"),
+        ("TrialReport", "kind"),
+        ("FailedReport", "kind"),
+        ("Timm", "network"),
+    ):
+        assert field in schemas[name]["required"], name
+    assert all(
+        len(set(it.get("required", []))) == len(it.get("required", [])) for it in schemas.values()
+    )
+
+
+def test_each_event_of_a_stream_is_described(document: Json) -> None:
+    stream = document["paths"]["/v1/jobs/{job_id}/events"]["get"]["responses"]["200"]["content"]
+    sent = stream["text/event-stream"]["schema"]["properties"]["data"]
+    assert sent["contentSchema"] == {"$ref": "#/components/schemas/Event"}
+    schemas = document["components"]["schemas"]
+    kinds = schemas["Event"]["properties"]["body"]["discriminator"]["mapping"]
+    assert {"trial_finished", "job_finished"} <= set(kinds)
+    assert all(
+        reference.removeprefix("#/components/schemas/") in schemas for reference in kinds.values()
+    )
+
+
 def test_keys_are_asked_for_only_where_they_are_demanded(
     document: Json, sqlite_settings: Callable[..., Settings]
 ) -> None:

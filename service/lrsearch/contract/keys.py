@@ -24,7 +24,7 @@ class Limits(Contract):
     stored_bytes: int | None = Field(
         default=None,
         ge=0,
-        le=2**62,
+        le=2**53,
         description="Bytes of the data sets and source models of the key's owner.",
     )
     requests_per_second: float | None = Field(

@@ -35,6 +35,21 @@ IdempotencyKey = Annotated[
 ]
 
 
+EVENT_SENT = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Event"},
+        },
+    },
+}
+"""Each event of a stream, for the OpenAPI document."""
+
 LARGEST_NUMBER = 2**31 - 1
 """Of a trial or an event, as far as the database counts."""
 
@@ -174,7 +189,7 @@ def get_trial_log(
     responses={
         200: {
             "description": "Events, in order: `id`, `event` (the type) and `data` (an Event).",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": EVENT_SENT}},
         }
     },
 )
