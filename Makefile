@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Tests run side by side, one thread each: torch would otherwise fight itself for the cores.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 
-.PHONY: demo up test lint test-faults test-compose bench-engine bench-search bench-service clean
+.PHONY: demo up test lint test-faults test-api test-intake test-compose bench-engine bench-search bench-service clean
 
 demo: $(INSTALLED)  ## One real job from submission to the finetuned model, in some twenty seconds
 	$(BIN)/lrsearch demo --out out/demo
@@ -33,6 +33,12 @@ bench-service: $(INSTALLED)  ## Claims, suggestions and heartbeats a second, by 
 
 test-faults: $(INSTALLED)  ## A fleet whose every part is broken at random, within ten minutes; FAULTS="--seed …"
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+test-api: $(INSTALLED)  ## Thousands of requests that Schemathesis makes of the API's description; FUZZ="--seed …"
+	$(BIN)/python -m tests.fuzz api $(FUZZ)
+
+test-intake: $(INSTALLED)  ## Ten thousand broken and hostile archives and images; FUZZ="--seed …"
+	$(BIN)/python -m tests.fuzz intake $(FUZZ)
 
 test-compose:  ## The deployed set-up, built and run by Docker
 	docker/smoke.sh

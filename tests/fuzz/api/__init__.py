@@ -1,0 +1,1 @@
+"""Requests by the thousand, made by Schemathesis from the API's own description."""

@@ -1,0 +1,15 @@
+"""The services under attack log a thousand refusals; only what is wrong is wanted."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True, scope="package")
+def log() -> Iterator[None]:
+    """Has services log warnings and errors alone."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    yield
+    structlog.reset_defaults()

@@ -1,0 +1,1 @@
+"""Broken and hostile archives and images by the thousand, each refused or taken as a whole."""
