@@ -10,6 +10,7 @@ from lrsearch.contract.jobs import OPEN, Job, JobChange, JobRequest, ResolvedReq
 from lrsearch.cuts import cuts_of
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import (
+    DataSetRow,
     EpochRow,
     EventRow,
     JobRow,
@@ -115,7 +116,10 @@ def _require_search(session: Session, job: JobRow) -> None:
 
 def _take_budget(session: Session, job: JobRow, request: ResolvedRequest) -> None:
     """Go by the job's new budget: running trials hear of it with their next heartbeat."""
-    job.trials_planned, job.exhausted = planned_trials(request), False
+    job.trials_planned = planned_trials(request)
+    if session.get_one(DataSetRow, job.data_set_id).state == "validating":
+        return  # nothing has begun
+    job.exhausted = False
     cuts = cuts_of(session, job)
     for trial in trials_of(session, job):
         if trial.state == "waiting" and trial.number in cuts:

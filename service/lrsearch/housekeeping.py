@@ -14,7 +14,6 @@ import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from lrsearch.control import purge_deleted
-from lrsearch.data_sets import validate_next
 from lrsearch.db.engine import Database
 from lrsearch.garbage import BLOBS, CHECKPOINTS, collect_garbage
 from lrsearch.leases import expire_leases
@@ -23,6 +22,7 @@ from lrsearch.outbox import drain_outbox, retry_set_aside
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
+from lrsearch.validation import validate_next
 from lrsearch.webhooks import deliver_next
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from lrsearch.contract.datasets import DataSetStatistics
+from lrsearch.beginnings import begin_job, fit_job
 from lrsearch.contract.events import JobFinished, TrialFinished
 from lrsearch.contract.jobs import (
     OPEN,
@@ -21,12 +21,10 @@ from lrsearch.contract.jobs import (
 )
 from lrsearch.contract.pages import Page
 from lrsearch.contract.protocols import is_finite
-from lrsearch.contract.splits import SplitSizes, split_sizes
 from lrsearch.contract.webhooks import Delivery
-from lrsearch.data_sets import find_data_set, require_ready_data_set
+from lrsearch.data_sets import find_data_set, require_hopeful_data_set
 from lrsearch.db.engine import after_commit, database_now
 from lrsearch.db.tables import (
-    DataSetRow,
     JobRow,
     LeaseRow,
     SourceModelRow,
@@ -40,11 +38,11 @@ from lrsearch.limits import require_room_for_a_job
 from lrsearch.metrics import count_trial
 from lrsearch.paging import newest_first
 from lrsearch.principals import Principal, owned
-from lrsearch.probes import add_probe, probe_of
-from lrsearch.search.baseline import BASELINE, baseline_point
+from lrsearch.probes import probe_of
+from lrsearch.search.baseline import BASELINE
 from lrsearch.search.proposals import require_strategy
 from lrsearch.source_models import find_source_model, require_ready_source_model
-from lrsearch.trials import UNFINISHED, add_trial, count_epochs, forget_checkpoint, tell_ledger
+from lrsearch.trials import UNFINISHED, count_epochs, forget_checkpoint, tell_ledger
 from lrsearch.waiting import Reason, reasons_of_jobs
 
 log = structlog.get_logger(__name__)
@@ -54,6 +52,9 @@ def submit_job(
     session: Session, request: JobRequest, principal: Principal, idempotency_key: str | None
 ) -> tuple[Job, bool]:
     """A new job, its baseline and probe in the queue, or the one that the idempotency key made.
+
+    A job on a data set that is still validated has nothing in the queue until that is ready; then
+    it begins, or fails where it would have been refused.
 
     Returns:
         The job, and whether it is new.
@@ -66,7 +67,9 @@ def submit_job(
     digest = sha256(request.model_dump_json().encode()).hexdigest()
     if earlier := _replayed(session, principal, idempotency_key, digest):
         return job_as_contract(session, earlier), False
-    data_set = require_ready_data_set(find_data_set(session, request.data_set, principal))
+    data_set = require_hopeful_data_set(
+        session, find_data_set(session, request.data_set, principal)
+    )
     source_model = require_ready_source_model(
         find_source_model(session, request.source_model, principal)
     )
@@ -76,7 +79,6 @@ def submit_job(
         )
     resolved = request.resolved()
     require_strategy(resolved.strategy)
-    splits = _splits(resolved, data_set)
     require_room_for_a_job(session, principal)
     job = JobRow(
         id=new_id(),
@@ -90,11 +92,11 @@ def submit_job(
         device=request.device,
         data_set_id=data_set.id,
         source_model_id=source_model.id,
-        test_images=sum(sizes.test for sizes in splits),
-        validation_images=sum(sizes.validation for sizes in splits),
+        test_images=0,
+        validation_images=0,
         trials_planned=planned_trials(resolved),
         paused=False,
-        exhausted=False,
+        exhausted=True,
         dormant=False,
         trials_begun=0,
         trials_finished=0,
@@ -106,6 +108,8 @@ def submit_job(
         webhook_attempts=0,
         created_at=database_now(session),
     )
+    if data_set.state == "ready":
+        fit_job(job, data_set)
     try:
         with session.begin_nested():
             session.add(job)
@@ -113,8 +117,8 @@ def submit_job(
         if earlier := _replayed(session, principal, idempotency_key, digest):
             return job_as_contract(session, earlier), False
         raise
-    add_trial(session, job, 0, baseline_point(resolved.protocol), BASELINE, baseline=True)
-    add_probe(session, job)
+    if data_set.state == "ready":
+        begin_job(session, job)
     tell_ledger(session, job)
     after_commit(session, lambda: log.info("job submitted", job=job.id, data_set=data_set.id))
     return job_as_contract(session, job), True
@@ -300,33 +304,6 @@ def _replayed(
             code="idempotency_conflict",
         )
     return earlier
-
-
-def _splits(request: JobRequest, data_set: DataSetRow) -> list[SplitSizes]:
-    """Each label's splits; raises `InvalidError` where one has too few images."""
-    statistics = DataSetStatistics.model_validate(data_set.statistics)
-    sizes: dict[str, SplitSizes] = {}
-    for label in statistics.labels:
-        try:
-            sizes[label.label] = split_sizes(label.distinct, request.recipe.splits)
-        except ValueError as error:
-            raise invalid_field(
-                "data_set",
-                f"label {label.label!r} has too few images for the splits: {error}",
-                request.data_set,
-                code="too_few_images",
-            ) from error
-    scarcest = min(sizes, key=lambda label: sizes[label].train)
-    most = sizes[scarcest].train
-    if request.images_per_label is not None and request.images_per_label > most:
-        raise invalid_field(
-            "images_per_label",
-            f"{request.images_per_label} is more than there is: label {scarcest!r} has {most} "
-            f"training images besides validation and test; at most {most}",
-            request.images_per_label,
-            code="too_many_images_per_label",
-        )
-    return list(sizes.values())
 
 
 def planned_trials(request: ResolvedRequest) -> int | None:

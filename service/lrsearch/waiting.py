@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from lrsearch.contract.jobs import ResolvedRequest
 from lrsearch.contract.reasons import ReasonCode
 from lrsearch.db.engine import database_now
-from lrsearch.db.tables import JobRow, LeaseRow, TrialRow, WorkerRow, WorkRow
+from lrsearch.db.tables import DataSetRow, JobRow, LeaseRow, TrialRow, WorkerRow, WorkRow
 from lrsearch.search.budget import allowance
 from lrsearch.spending import use_of
 
@@ -37,9 +37,10 @@ def reasons_of_jobs(session: Session, jobs: Iterable[JobRow]) -> dict[str, Reaso
     if not unfinished:
         return {}
     pieces, longest = _pieces(session, unfinished), _longest_seconds(session, unfinished)
-    fleet = fleet_of(session)
+    fleet, validating = fleet_of(session), _validating(session, unfinished)
     return {
         job.id: _paused(job, pieces[job.id])
+        or validating.get(job.data_set_id)
         or _running(job, pieces[job.id], longest.get(job.id))
         or _waiting(job, pieces[job.id], fleet)
         for job in unfinished
@@ -143,6 +144,21 @@ def _longest_seconds(session: Session, jobs: list[JobRow]) -> dict[str, float]:
             .group_by(TrialRow.job_id)
         ).all()
     )
+
+
+def _validating(session: Session, jobs: list[JobRow]) -> dict[str, Reason]:
+    """Why jobs wait for data sets that are not ready, by the data set's id."""
+    awaited = {job.data_set_id for job in jobs if job.state == "waiting"}
+    rows = session.scalars(
+        select(DataSetRow).where(DataSetRow.id.in_(awaited), DataSetRow.state == "validating")
+    )
+    return {row.id: Reason("data_set_validating", _progress(row)) for row in rows}
+
+
+def _progress(row: DataSetRow) -> str:
+    seen, total = row.progress_done, row.progress_total
+    files = f"{seen} files" if total is None else f"{seen} of {total} files"
+    return f"data set {row.name!r} is still being validated; {files} were looked at"
 
 
 def _paused(job: JobRow, pieces: list[_Piece]) -> Reason | None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lrsearch import data_sets
+from lrsearch import validation
 from lrsearch.contract.leases import TrialWork
 from lrsearch.intake.validate import build_data_set
 from lrsearch.settings import Settings
@@ -64,20 +64,24 @@ def test_a_data_set_shows_how_far_its_validation_is(
         go_on.wait()
         return build_data_set(members, out, limits, progress)
 
-    monkeypatch.setattr(data_sets, "build_data_set", build_haltingly)
+    monkeypatch.setattr(validation, "build_data_set", build_haltingly)
     sent = api.post("/v1/datasets", params={"name": "halting"}, content=ANIMALS).json()
     assert (sent["state"], sent["progress"]) == ("validating", {"done": 0, "total": None})
 
     half_way.wait()
     halted = api.get("/v1/datasets/halting").json()
     assert (halted["state"], halted["progress"]) == ("validating", {"done": 30, "total": 60})
-    too_early = api.post("/v1/jobs", json={"data_set": "halting", "source_model": "random"})
-    assert "Wait" in problem(too_early, 409, "data_set_validating")["remedy"]
     problem(api.get("/v1/datasets/halting/content"), 409, "data_set_validating")
+    early = api.post("/v1/jobs", json={"data_set": "halting", "source_model": "random"})
+    assert (early.status_code, early.json()["reason_code"]) == (201, "data_set_validating")
+    assert "30 of 60 files" in early.json()["reason"]
 
     go_on.set()
     ready = validated(api, "halting")
     assert (ready["state"], ready["progress"]) == ("ready", {"done": 60, "total": 60})
+    begun = api.get(f"/v1/jobs/{early.json()['id']}").json()
+    assert (begun["state"], begun["reason_code"]) == ("waiting", "no_worker")
+    api.post(f"/v1/jobs/{begun['id']}/cancel")
 
 
 @pytest.mark.parametrize("path", UPLOADS)

@@ -4,6 +4,7 @@ from typing import Literal
 
 ReasonCode = Literal[
     "paused",  # by the user
+    "data_set_validating",  # nothing can begin before its data set is ready
     "no_worker",  # none is there, of whatever device
     "no_worker_for_device",  # workers are there, but of other kinds of device
     "workers_busy",  # all that could take it hold leases
