@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from lrsearch.contract.keys import Key, KeyRequest, Limits, NewKey
+from lrsearch.contract.keys import Key, KeyChange, KeyRequest, Limits, NewKey
 from lrsearch.contract.pages import Page
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import ApiKeyRow
@@ -102,6 +102,26 @@ def revoke_key(session: Session, reference: str) -> Key:
         NotFoundError: there is no such key, code `key_unknown`.
         ConflictError: several have the prefix, code `key_ambiguous`.
     """
+    row = _find(session, reference)
+    row.revoked_at = row.revoked_at or database_now(session)
+    return _as_contract(row)
+
+
+def change_key(session: Session, reference: str, change: KeyChange) -> Key:
+    """Give a key, named by its id or the prefix of its secret, other limits.
+
+    Raises:
+        NotFoundError: there is no such key, code `key_unknown`.
+        ConflictError: several have the prefix, code `key_ambiguous`.
+    """
+    row = _find(session, reference)
+    given = change.limits.model_dump(mode="json", exclude_unset=True)
+    limits = row.limits | given
+    row.limits = {name: value for name, value in limits.items() if value is not None}
+    return _as_contract(row)
+
+
+def _find(session: Session, reference: str) -> ApiKeyRow:
     rows = session.scalars(
         select(ApiKeyRow).where(or_(ApiKeyRow.id == reference, ApiKeyRow.prefix == reference))
     ).all()
@@ -117,9 +137,7 @@ def revoke_key(session: Session, reference: str) -> Key:
             remedy=f"Give the id: {', '.join(row.id for row in rows)}.",
             code="key_ambiguous",
         )
-    row = rows[0]
-    row.revoked_at = row.revoked_at or database_now(session)
-    return _as_contract(row)
+    return rows[0]
 
 
 def _add(session: Session, request: KeyRequest, secret: str) -> ApiKeyRow:

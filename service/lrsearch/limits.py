@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from lrsearch.contract.jobs import OPEN
 from lrsearch.contract.keys import Limits
-from lrsearch.db.tables import ApiKeyRow, DataSetRow, JobRow, SourceModelRow
+from lrsearch.db.tables import ApiKeyRow, DataSetRow, JobRow, SourceModelRow, TrialRow
 from lrsearch.errors import LimitError
 from lrsearch.principals import Principal
 from lrsearch.settings import Settings
@@ -66,7 +66,8 @@ class Room:
         return LimitError(
             detail=f"{self.owner} may store {self.limit_bytes} bytes with this key; "
             f"{max(self.left_bytes, 0)} are left.",
-            remedy="Send less, or ask an administrator for a key with a higher limit.",
+            remedy="Send less, delete jobs, whose weights count, or have an administrator raise "
+            "the limit: lrsearch keys change.",
             code="too_many_bytes",
             retry_after_seconds=BYTES_RETRY_SECONDS,
         )
@@ -75,7 +76,8 @@ class Room:
 def room_of(session: Session, principal: Principal) -> Room | None:
     """The room that the principal's owner has; null: as much as there is.
 
-    What counts are data sets, as sent until they are validated, and source models.
+    What counts are data sets, as sent until they are validated, source models, and the weights
+    that are kept of jobs.
     """
     most = principal.limits.stored_bytes
     if most is None:
@@ -85,6 +87,13 @@ def room_of(session: Session, principal: Principal) -> Room | None:
     sums = (
         select(func.sum(size)).where(DataSetRow.owner == principal.owner),
         models.where(SourceModelRow.owner == principal.owner),
+        select(func.sum(TrialRow.weights_bytes))
+        .join(JobRow, JobRow.id == TrialRow.job_id)
+        .where(
+            JobRow.owner == principal.owner,
+            JobRow.deleted_at.is_(None),
+            TrialRow.weights_sha256.is_not(None),
+        ),
     )
     stored = sum(int(session.scalar(each) or 0) for each in sums)
     return Room(principal.owner, most, most - stored)

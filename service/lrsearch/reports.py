@@ -25,21 +25,20 @@ from lrsearch.errors import ConflictError, LRSearchError, invalid_field, lease_l
 from lrsearch.fence import Held, admitted, fenced, locked
 from lrsearch.jobs import end_job
 from lrsearch.probes import finish_probe, give_up_probe
+from lrsearch.store import Blob
 from lrsearch.trial_logs import note_lines
 from lrsearch.trial_reports import TrialReports
 from lrsearch.trials import curves_of
 
 
-def note_upload(
-    session: Session, lease_id: str, token: str, work_id: str, weights_sha256: str
-) -> None:
+def note_upload(session: Session, lease_id: str, token: str, work_id: str, weights: Blob) -> None:
     """Remember weights that arrived under a lease, so that its report can link them.
 
     Raises:
         ConflictError: the lease is lost, or the work is reported already.
     """
-    work, _ = fenced(session, lease_id, token).running_trial(work_id)
-    work.upload_sha256 = weights_sha256
+    work, trial = fenced(session, lease_id, token).running_trial(work_id)
+    work.upload_sha256, trial.weights_bytes = weights.sha256, weights.size_bytes
 
 
 @dataclass(frozen=True)

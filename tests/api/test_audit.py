@@ -65,11 +65,19 @@ def test_everything_that_changes_something_is_told_with_who_did_it(api: Api, lin
 
     api.headers.update(worker)
     FakeWorker(api, "gpu")
+    change = {"limits": {"running_jobs": 1}}
+    api.patch(f"/v1/keys/{new['key']['id']}", json=change, headers=admin)
     api.post(f"/v1/keys/{new['key']['id']}/revoke", headers=admin)
-    assert [(line["action"], line.get("name"), line.get("revoked")) for line in audited(lines)] == [
-        ("register_worker", "gpu", None),
-        ("revoke_key", None, new["key"]["id"]),
+    told_of_others = audited(lines)
+    assert [line["action"] for line in told_of_others] == [
+        "register_worker",
+        "change_key",
+        "revoke_key",
     ]
+    registered, changed, revoked = told_of_others
+    assert registered["name"] == "gpu"
+    assert (changed["changed"], changed["limits"]) == (new["key"]["id"], '{"running_jobs": 1}')
+    assert revoked["revoked"] == new["key"]["id"]
 
 
 def test_looking_is_not_told(api: Api, lines: Lines) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from lrsearch.keys import PREFIX_CHARACTERS
 from lrsearch.settings import Settings
 from tests.api.conftest import Json, bearer, problem, secret, uploaded
 from tests.api.samples import checkpoint, silhouettes, zip_of
@@ -75,6 +76,43 @@ def test_a_key_can_have_a_limit_of_its_own_or_none(
     too_many(one.post("/v1/jobs", json=REQUEST), "too_many_jobs")
     for _ in range(3):
         assert any_number.post("/v1/jobs", json=REQUEST).status_code == 201
+
+
+def test_an_administrator_changes_the_limits_of_a_key_at_once(limited: Api) -> None:
+    admin = bearer(secret(limited, "admin"))
+    key = secret(limited, "read", owner="ada")
+    own, path = bearer(key), f"/v1/keys/{key[:PREFIX_CHARACTERS]}"
+    for _ in range(3):
+        assert limited.get("/v1/jobs", headers=own).status_code == 200
+
+    slow = {"limits": {"requests_per_second": 0.01, "running_jobs": 4}}
+    changed = limited.patch(path, json=slow, headers=admin).json()
+    assert changed["limits"] == slow["limits"] | {"stored_bytes": None}
+    limited.get("/v1/jobs", headers=own)
+    too_many(limited.get("/v1/jobs", headers=own), "too_many_requests")
+
+    kept = limited.patch(path, json={"limits": {"requests_per_second": 0}}, headers=admin).json()
+    assert (kept["limits"]["requests_per_second"], kept["limits"]["running_jobs"]) == (0.0, 4)
+    for _ in range(3):
+        assert limited.get("/v1/jobs", headers=own).status_code == 200
+
+    reset = limited.patch(path, json={"limits": {"running_jobs": None}}, headers=admin).json()
+    assert reset["limits"]["running_jobs"] is None
+
+
+def test_a_change_of_limits_is_refused_with_what_is_wrong(limited: Api) -> None:
+    admin, user = bearer(secret(limited, "admin")), bearer(secret(limited, "read", "submit"))
+    path = f"/v1/keys/{secret(limited, 'read')[:PREFIX_CHARACTERS]}"
+    change: Json = {"limits": {"running_jobs": 1}}
+    problem(limited.patch(path, json=change, headers=user), 403)
+    problem(limited.patch("/v1/keys/lrs_nobody", json=change, headers=admin), 404, "key_unknown")
+    for limits, field in (
+        ({"running_jobs": -1}, "limits.running_jobs"),
+        ({"stored_bytes": 2**53 + 1}, "limits.stored_bytes"),
+        ({"trials": 1}, "limits.trials"),
+    ):
+        refused = problem(limited.patch(path, json={"limits": limits}, headers=admin), 422)
+        assert [error["field"] for error in refused["errors"]] == [field]
 
 
 def in_chunks(content: bytes, size: int = 10_000) -> Iterator[bytes]:

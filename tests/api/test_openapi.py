@@ -50,6 +50,7 @@ ROUTES = {
     "GET /v1/blobs/{sha256}",
     "POST /v1/keys",
     "GET /v1/keys",
+    "PATCH /v1/keys/{key}",
     "POST /v1/keys/{key}/revoke",
 }
 
@@ -105,6 +106,7 @@ def test_every_parameter_and_every_field_of_a_request_is_described(document: Jso
         "Splits",
         "Probe",
         "KeyRequest",
+        "KeyChange",
         "Limits",
     ):
         schema = document["components"]["schemas"][name]

@@ -53,6 +53,37 @@ def test_a_key_is_given_its_owner_and_its_limits() -> None:
     assert key.limits == Limits(running_jobs=3, stored_bytes=512 * 1024**2, requests_per_second=0.0)
 
 
+def test_the_limits_of_a_key_are_changed() -> None:
+    limits = ("--running-jobs", "3", "--requests-per-second", "5")
+    prefix = run("keys", "create", "ada", *limits).stdout.strip()[:PREFIX_CHARACTERS]
+
+    def limits_now() -> Limits:
+        (key,) = TypeAdapter(list[Key]).validate_json(run("keys", "list", "--json").stdout)
+        return key.limits
+
+    changed = run("keys", "change", prefix, "--stored-gib", "2", "--requests-per-second", "0")
+    assert "3 running jobs, 2 GiB, any requests/s" in changed.stdout
+    assert limits_now() == Limits(running_jobs=3, stored_bytes=2**31, requests_per_second=0.0)
+    assert "any requests/s" in run("keys", "list").stdout
+
+    assert (
+        "5 running jobs." in run("keys", "change", prefix, "--reset", "--running-jobs", "5").stdout
+    )
+    assert limits_now() == Limits(running_jobs=5)
+    assert "the service's limits" in run("keys", "change", prefix, "--reset").stdout
+    assert limits_now() == Limits()
+
+
+def test_a_change_must_say_what_and_of_which_key() -> None:
+    prefix = run("keys", "create", "ada").stdout.strip()[:PREFIX_CHARACTERS]
+    nothing = run("keys", "change", prefix)
+    assert (nothing.exit_code, "Give a limit" in nothing.stderr) == (2, True)
+    below = run("keys", "change", prefix, "--running-jobs", "-1")
+    assert (below.exit_code, "greater than or equal to 0" in below.stderr) == (2, True)
+    unknown = run("keys", "change", "unheard-of", "--running-jobs", "1")
+    assert (unknown.exit_code, "There is no API key unheard-of" in unknown.stderr) == (1, True)
+
+
 def test_an_administrator_manages_the_keys_of_a_service_from_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +100,10 @@ def test_an_administrator_manages_the_keys_of_a_service_from_elsewhere(
         headers = {"Authorization": f"Bearer {secret}"}
         assert api.get("/v1/jobs", headers=headers).status_code == 200
         assert "ada" in run("keys", "list").stdout
+        prefix = secret[:PREFIX_CHARACTERS]
+        assert "7 running jobs" in run("keys", "change", prefix, "--running-jobs", "7").stdout
+        changed = run("keys", "change", prefix, "--stored-gib", "1").stdout
+        assert "7 running jobs, 1 GiB" in changed
         assert run("keys", "revoke", secret[:PREFIX_CHARACTERS]).exit_code == 0
         assert api.get("/v1/jobs", headers=headers).status_code == 401
     assert not (tmp_path / "elsewhere").exists()

@@ -61,6 +61,9 @@ from tests.probes import a_probe
 EPOCHS = 2
 """Of the recipe, where a test says nothing else."""
 
+WEIGHTS_BYTES = 100
+"""Of each trial."""
+
 TEST_IMAGES = 60
 """Of the data set `animals`."""
 
@@ -206,7 +209,9 @@ class Rig:
         """SHA-256 of weights that are noted as uploaded."""
         digest = sha256(f"{work.id}{content}".encode()).hexdigest()
         with self.database.write() as session:
-            reports.note_upload(session, lease.id, lease.token, work.id, digest)
+            reports.note_upload(
+                session, lease.id, lease.token, work.id, Blob(digest, WEIGHTS_BYTES)
+            )
         return digest
 
     def checkpoint(self, lease: Lease, epochs: int, content: str = "") -> Checkpoint:

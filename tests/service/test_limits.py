@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from lrsearch import data_sets
+from lrsearch import control, data_sets
 from lrsearch.contract.keys import KeyRequest, Limits
 from lrsearch.db.engine import Database
 from lrsearch.errors import LimitError
 from lrsearch.keys import authenticate, create_key
-from lrsearch.limits import limits_of
+from lrsearch.limits import limits_of, room_of
 from lrsearch.principals import Principal
 from lrsearch.settings import Settings
 from lrsearch.store import Blob
-from tests.service.rig import Rig
+from tests.service.rig import WEIGHTS_BYTES, Rig
 
 AT_ONCE = 8
 
@@ -56,6 +56,29 @@ def test_of_uploads_at_once_as_many_are_taken_as_there_is_room_for(
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         assert sum(pool.map(upload, range(AT_ONCE))) == 2
+
+
+def test_weights_that_are_kept_of_jobs_count_until_the_job_is_deleted(
+    rig: Rig, ada: Principal
+) -> None:
+    def left_bytes() -> int:
+        with rig.database.read() as session:
+            room = room_of(session, ada)
+        assert room is not None
+        return room.left_bytes
+
+    assert left_bytes() == 1000
+    job, others = rig.submit(principal=ada), rig.submit()
+    rig.run(lambda work: {0: 0.2, 3: 0.9}.get(work.number, 0.1))
+    assert rig.result(job).winner.trial == 3
+    assert rig.job(others).state == "complete"
+    assert left_bytes() == 1000 - 2 * WEIGHTS_BYTES  # the winner's and the baseline's
+
+    with rig.database.write() as session, pytest.raises(LimitError, match="800 are left"):
+        data_sets.add_upload(session, "large", Blob("0" * 64, size_bytes=801), ada)
+    with rig.database.write() as session:
+        control.delete_job(session, job.id, ada)
+    assert left_bytes() == 1000
 
 
 def test_a_keys_own_limits_go_before_the_services(ada: Principal) -> None:

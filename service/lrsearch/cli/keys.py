@@ -14,10 +14,11 @@ from rich.text import Text
 from lrsearch.cli.connection import client_of, connection_of
 from lrsearch.cli.console import err, out, print_json
 from lrsearch.cli.db import open_database
+from lrsearch.cli.errors import UsageError
 from lrsearch.cli.options import Json
 from lrsearch.cli.tables import age, plain_table
 from lrsearch.client import Client
-from lrsearch.contract.keys import Key, KeyRequest, Limits, NewKey
+from lrsearch.contract.keys import Key, KeyChange, KeyRequest, Limits, NewKey
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -35,6 +36,13 @@ Owner = Annotated[
     str | None, typer.Option(help="Whose jobs and data it sees (default: the key's name).")
 ]
 
+RunningJobs = Annotated[int | None, typer.Option(help="Limit of unfinished jobs; 0: none.")]
+StoredGib = Annotated[
+    float | None,
+    typer.Option(help="Limit of data sets, source models and weights of jobs; 0: none."),
+]
+RequestsPerSecond = Annotated[float | None, typer.Option(help="Limit of requests; 0: none.")]
+
 app = typer.Typer(
     no_args_is_help=True,
     help="API keys: of the service that --url or LRSEARCH_URL names, which takes an admin key, "
@@ -49,22 +57,12 @@ def create(
     owner: Owner = None,
     scope: Scopes = None,
     days: Annotated[float | None, typer.Option(help="Ends after so many days.")] = None,
-    running_jobs: Annotated[
-        int | None, typer.Option(help="Limit of unfinished jobs; 0: none.")
-    ] = None,
-    stored_gib: Annotated[
-        float | None, typer.Option(help="Limit of data sets and source models; 0: none.")
-    ] = None,
-    requests_per_second: Annotated[
-        float | None, typer.Option(help="Limit of requests; 0: none.")
-    ] = None,
+    running_jobs: RunningJobs = None,
+    stored_gib: StoredGib = None,
+    requests_per_second: RequestsPerSecond = None,
 ) -> None:
     """Create a key and print its secret, which is not kept and cannot be shown again."""
-    limits = Limits(
-        running_jobs=running_jobs,
-        stored_bytes=None if stored_gib is None else int(stored_gib * _GIB),
-        requests_per_second=requests_per_second,
-    )
+    limits = _limits(running_jobs, stored_gib, requests_per_second)
     seconds = None if days is None else days * _DAY_SECONDS
     request = _request(name, owner, scope, expires_in_seconds=seconds, limits=limits)
     with _key_store(context) as store:
@@ -108,6 +106,26 @@ def list_(context: typer.Context, json: Json = False) -> None:
     print_json(found) if json else out.print(_table(found))
 
 
+@app.command("change")
+def change(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(help="The key's id, or the prefix of its secret.")],
+    running_jobs: RunningJobs = None,
+    stored_gib: StoredGib = None,
+    requests_per_second: RequestsPerSecond = None,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Let the service's limits hold where none is given.")
+    ] = False,
+) -> None:
+    """Give a key other limits, at once; those that are not given stay."""
+    limits = _limits(running_jobs, stored_gib, requests_per_second, reset=reset)
+    if not limits.model_fields_set:
+        raise UsageError("Give a limit: --running-jobs, --stored-gib or --requests-per-second.")
+    with _key_store(context) as store:
+        changed = store.change_key(key, KeyChange(limits=limits))
+    out.print(f"{changed.prefix or changed.id} ({changed.name}): {_told(changed.limits)}.")
+
+
 @app.command("revoke")
 def revoke(
     context: typer.Context,
@@ -125,14 +143,46 @@ def _request(name: str, owner: str | None, scope: list[str] | None, **more: Any)
     return KeyRequest(name=name, owner=owner, **given, **more)
 
 
+def _limits(
+    running_jobs: int | None,
+    stored_gib: float | None,
+    requests_per_second: float | None,
+    *,
+    reset: bool = False,
+) -> Limits:
+    """Those that are given, or if `reset` all. Raises `ValidationError` where one cannot be."""
+    limits = {
+        "running_jobs": running_jobs,
+        "stored_bytes": None if stored_gib is None else int(stored_gib * _GIB),
+        "requests_per_second": requests_per_second,
+    }
+    return Limits(**{name: value for name, value in limits.items() if reset or value is not None})
+
+
+def _told(limits: Limits) -> str:
+    """Limits of a key's own, in words."""
+    told = {
+        "running jobs": limits.running_jobs,
+        "GiB": limits.stored_bytes and limits.stored_bytes / _GIB,
+        "requests/s": limits.requests_per_second,
+    }
+    own = [
+        f"any {what}" if most == 0 else f"{most:g} {what}"
+        for what, most in told.items()
+        if most is not None
+    ]
+    return ", ".join(own) or "the service's limits"
+
+
 def _table(keys: Iterable[Key]) -> Table:
-    table = plain_table("key", "name", "owner", "scopes", "age>", "used>", "ends", "")
+    table = plain_table("key", "name", "owner", "scopes", "limits", "age>", "used>", "ends", "")
     for key in keys:
         table.add_row(
             key.prefix or key.id,
             key.name,
             key.owner,
             ", ".join(key.scopes),
+            _told(key.limits),
             age(key.created_at),
             f"{age(key.last_used_at)} ago" if key.last_used_at else "never",
             f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never",
@@ -162,6 +212,11 @@ class _Stored:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    def change_key(self, key: str, change: KeyChange) -> Key:
+        from lrsearch.keys import change_key
+
+        return change_key(self.session, key, change)
 
     def revoke_key(self, key: str) -> Key:
         from lrsearch.keys import revoke_key

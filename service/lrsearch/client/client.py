@@ -20,7 +20,7 @@ from lrsearch.contract.base import Contract
 from lrsearch.contract.datasets import DataSet, FolderRegistration
 from lrsearch.contract.events import Event
 from lrsearch.contract.jobs import Job, JobChange, JobRequest, JobState
-from lrsearch.contract.keys import Key, KeyRequest, NewKey
+from lrsearch.contract.keys import Key, KeyChange, KeyRequest, NewKey
 from lrsearch.contract.pages import Page
 from lrsearch.contract.recommendations import Recommendation, RecommendationRequest
 from lrsearch.contract.results import Result
@@ -331,6 +331,11 @@ class Client:
         """All API keys, newest first, without their secrets."""
         return self._pages("/v1/keys", Key)
 
+    def change_key(self, key: str, change: KeyChange) -> Key:
+        """Gives a key, named by its id or the prefix of its secret, other limits."""
+        path = f"/v1/keys/{quote(key, safe='')}"
+        return self._send_body("PATCH", path, Key, change, repeat=True)
+
     def revoke_key(self, key: str) -> Key:
         """Ends a key, named by its id or the prefix of its secret."""
         return self._post(f"/v1/keys/{quote(key, safe='')}/revoke", Key, None, repeat=True)
@@ -375,7 +380,8 @@ class Client:
         headers = dict(headers or {})
         content = None
         if body is not None:
-            content = body.model_dump_json()
+            # A change says nothing of what is to stay.
+            content = body.model_dump_json(exclude_unset=method == "PATCH")
             headers["Content-Type"] = "application/json"
         response = self._transport.request(
             method, path, repeat=repeat, content=content, headers=headers

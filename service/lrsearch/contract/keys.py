@@ -25,7 +25,8 @@ class Limits(Contract):
         default=None,
         ge=0,
         le=2**53,
-        description="Bytes of the data sets and source models of the key's owner.",
+        description="Bytes of the data sets and source models of the key's owner, and of the "
+        "weights that their jobs have stored.",
     )
     requests_per_second: float | None = Field(
         default=None,
@@ -51,6 +52,14 @@ class KeyRequest(Contract):
         default=None, description="How long it is good for; null: until it is revoked."
     )
     limits: Limits = Field(default_factory=Limits, description="Of its own.")
+
+
+class KeyChange(Contract):
+    """Asks for a key to be changed."""
+
+    limits: Limits = Field(
+        description="Those that are given, from the next request on; the others stay."
+    )
 
 
 class Key(Contract):

@@ -202,7 +202,15 @@ class TrialRow(Table):
     """A trial. States: see `contract.trials.TrialState`."""
 
     __tablename__ = "trials"
-    __table_args__ = (UniqueConstraint("job_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "number"),
+        Index(
+            "ix_trials_weights",
+            "job_id",
+            postgresql_where=text("weights_sha256 IS NOT NULL"),
+            sqlite_where=text("weights_sha256 IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
@@ -220,6 +228,7 @@ class TrialRow(Table):
     seconds: Mapped[float] = mapped_column(default=0.0)
     seconds_reserved: Mapped[float | None]
     weights_sha256: Mapped[str | None] = mapped_column(Sha)  # kept of the best and of the baseline
+    weights_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of those uploaded last
     checkpoint_sha256: Mapped[str | None] = mapped_column(Sha)  # where the next attempt goes on
     checkpoint_epochs: Mapped[int | None]  # that it holds
     ledger_id: Mapped[int | None]  # Optuna's id of the same trial

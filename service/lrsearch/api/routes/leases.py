@@ -143,7 +143,7 @@ def _heartbeat(service: Service, lease_id: str, token: str, beat: Heartbeat) -> 
 
 def _note_upload(service: Service, lease_id: str, token: str, work_id: str, blob: Blob) -> None:
     with service.database.write() as session:
-        reports.note_upload(session, lease_id, token, work_id, blob.sha256)
+        reports.note_upload(session, lease_id, token, work_id, blob)
 
 
 def _note_checkpoint(
