@@ -18,7 +18,10 @@ def main() -> int:
     parser.add_argument("what", choices=["api", "intake"])
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
     arguments = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     return _api(arguments.seed) if arguments.what == "api" else _intake(arguments.seed)
 
 

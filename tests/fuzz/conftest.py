@@ -9,7 +9,7 @@ import structlog
 
 @pytest.fixture(autouse=True, scope="package")
 def log() -> Iterator[None]:
-    """Has services log warnings and errors alone."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    """Has services log errors alone."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     yield
     structlog.reset_defaults()

@@ -190,7 +190,7 @@ class Client:
     # Jobs
 
     def submit(self, request: JobRequest, idempotency_key: str | None = None) -> Job:
-        """Submits a job.
+        """Submits a job; its data set may still be being validated, then the job waits for it.
 
         Args:
             request: What to search.
