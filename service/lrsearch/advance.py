@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
-from sqlalchemy import exists, select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.orm import Session
 
 from lrsearch.contract.leases import FinalReport
@@ -19,6 +20,10 @@ from lrsearch.search.recommend import recommend
 from lrsearch.spending import use_of
 from lrsearch.tasks import known_task, ready_to_recommend
 from lrsearch.trials import UNFINISHED, add_trial, trials_of
+
+_WAITS_FOR_TRIALS: Final = select(
+    exists().where(TrialRow.job_id == bindparam("job_id"), TrialRow.state.in_(UNFINISHED))
+)
 
 
 def propose_trials(session: Session, job: JobRow, count: int) -> list[tuple[WorkRow, TrialRow]]:
@@ -112,8 +117,7 @@ def advance(session: Session, job: JobRow) -> None:
 
 
 def _waits_for_trials(session: Session, job: JobRow) -> bool:
-    unfinished = exists().where(TrialRow.job_id == job.id, TrialRow.state.in_(UNFINISHED))
-    return bool(session.scalar(select(unfinished)))
+    return bool(session.scalar(_WAITS_FOR_TRIALS, {"job_id": job.id}))
 
 
 def _add_next(

@@ -7,22 +7,31 @@ transaction of its own: one that waited for a second lock could wait for another
 Claims that come in together are served together, since most of what one costs is the same for all.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from lrsearch.advance import advance, propose_trials
 from lrsearch.contract.jobs import OPEN
 from lrsearch.contract.leases import Claim, Lease
-from lrsearch.db.engine import Clock, Database, database_now, note_clock
-from lrsearch.db.tables import JobRow, LeaseRow, TrialRow, WorkerRow, WorkRow
+from lrsearch.db.engine import Database, database_now
+from lrsearch.db.tables import JobRow, TrialRow, WorkerRow, WorkRow
 from lrsearch.grants import Piece, grant, grant_check, task_of
 from lrsearch.settings import Settings
+from lrsearch.turns import check_to_make, jobs_to_wait_for, next_job, overview
 from lrsearch.workers import note_seen, worker_unknown
+
+_WAITING: Final = (
+    select(WorkRow, TrialRow)
+    .outerjoin(TrialRow, TrialRow.id == WorkRow.id)
+    .where(WorkRow.job_id == bindparam("job_id"), WorkRow.state == "waiting")
+    .order_by(WorkRow.id)
+    .execution_options(populate_existing=True)
+)
 
 Answers = dict[int, Lease | Exception | None]
 """By number of the claim."""
@@ -97,21 +106,20 @@ def _serve_next(
         in_vain: Jobs that had nothing; one more is added where that is found out.
         settings: How long leases last.
     """
-    workers, several_owners, models_wait = _overview(session, claims.values())
     wanted = {n: asked.claim.worker_id for n, asked in claims.items()}
-    if unknown := {n: each for n, each in wanted.items() if each not in workers}:
+    there = overview(session, set(wanted.values()))
+    if unknown := {n: each for n, each in wanted.items() if each not in there.workers}:
         return {n: worker_unknown(worker_id) for n, worker_id in unknown.items()}
-    for worker in workers.values():
-        note_seen(session, worker.id, database_now(session))
-    if models_wait and (check := _model_to_check(session)) is not None:
+    for worker_id in there.workers:
+        note_seen(session, worker_id, database_now(session))
+    if there.models_wait and (check := check_to_make(session)) is not None:
         first = next(iter(claims))
-        return {first: grant_check(session, workers[wanted[first]], check, settings)}
-    kinds = {worker.device["kind"] for worker in workers.values()}
-    job = _next_job(session, kinds, in_vain, fair=several_owners)
+        return {first: grant_check(session, there.workers[wanted[first]], check, settings)}
+    job = next_job(session, there.kinds, in_vain, fair=there.several_owners)
     if job is None:
         return None
-    takers = {n: Taker(workers[each.claim.worker_id], each) for n, each in claims.items()}
-    if several_owners:  # who has got something may be behind others now
+    takers = {n: Taker(there.workers[wanted[n]], asked) for n, asked in claims.items()}
+    if there.several_owners:  # who has got something may be behind others now
         takers = dict(list(_fitting(takers, job).items())[:1])
     answers = _serve(session, job, takers, settings)
     if not answers:
@@ -128,10 +136,9 @@ def _serve_locked(
 ) -> None:
     """Add answers from jobs that others hold for a moment; each is waited for."""
     with database.read() as session:
-        workers, _, _ = _overview(session, claims.values())
-        kinds = {worker.device["kind"] for worker in workers.values()}
-        busy = session.scalars(select(JobRow.id).where(*_may_give(kinds, in_vain))).all()
-    takers = {n: Taker(workers[each.claim.worker_id], each) for n, each in claims.items()}
+        there = overview(session, {asked.claim.worker_id for asked in claims.values()})
+        busy = jobs_to_wait_for(session, there.kinds, in_vain)
+    takers = {n: Taker(there.workers[it.claim.worker_id], it) for n, it in claims.items()}
     for job_id in busy:
         with database.write() as session:
             job = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
@@ -201,13 +208,7 @@ def _shares(session: Session, job: JobRow, wants: list[int]) -> list[list[Piece]
 
 def _waiting(session: Session, job: JobRow, wants: list[int]) -> list[list[Piece]]:
     found: dict[str, list[Piece]] = {"final": [], "trial": [], "probe": []}
-    for work, trial in session.execute(
-        select(WorkRow, TrialRow)
-        .outerjoin(TrialRow, TrialRow.id == WorkRow.id)
-        .where(WorkRow.job_id == job.id, WorkRow.state == "waiting")
-        .order_by(WorkRow.id)
-        .execution_options(populate_existing=True)
-    ):
+    for work, trial in session.execute(_WAITING, {"job_id": job.id}):
         found[work.kind].append((work, trial))
     if found["final"]:
         return [found["final"]]
@@ -225,77 +226,3 @@ def _divided(pieces: Sequence[Piece], wants: list[int]) -> list[list[Piece]]:
         shares.append(left[:want])
         left = left[want:]
     return shares
-
-
-def _overview(session: Session, claims: Iterable[Asked]) -> tuple[dict[str, WorkerRow], bool, bool]:
-    """The workers, whether several principals have open jobs, and whether source models wait."""
-    owner = select(func.min(JobRow.owner)).where(JobRow.state.in_(OPEN)).scalar_subquery()
-    another = select(func.max(JobRow.owner)).where(JobRow.state.in_(OPEN)).scalar_subquery()
-    models_wait = exists().where(WorkRow.state == "waiting", WorkRow.kind == "check_model")
-    rows = session.execute(
-        select(WorkerRow, owner != another, models_wait, Clock()).where(
-            WorkerRow.id.in_({asked.claim.worker_id for asked in claims})
-        )
-    ).all()
-    if not rows:
-        return {}, False, False
-    _, several_owners, waits, now = rows[0]
-    note_clock(session, now)
-    return {worker.id: worker for worker, *_ in rows}, bool(several_owners), waits
-
-
-def _model_to_check(session: Session) -> WorkRow | None:
-    return session.scalar(
-        select(WorkRow)
-        .where(WorkRow.state == "waiting", WorkRow.kind == "check_model")
-        .order_by(WorkRow.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-
-
-def _next_job(
-    session: Session, kinds: set[str], in_vain: list[str], *, fair: bool
-) -> JobRow | None:
-    """The locked job whose turn it is, of those that nobody else holds now.
-
-    The most urgent come first; among equals, if it shall be fair, those of the principal for whom
-    the least work runs, so that nobody's many jobs hold up another's; and then the oldest.
-    """
-    query = select(JobRow).where(*_may_give(kinds, in_vain))
-    if fair:
-        running = _running_work().subquery()
-        query = query.outerjoin(running, running.c.owner == JobRow.owner).order_by(
-            JobRow.priority.desc(), func.coalesce(running.c.pieces, 0), JobRow.id
-        )
-    else:
-        query = query.order_by(JobRow.priority.desc(), JobRow.id)
-    return session.scalar(query.limit(1).with_for_update(of=JobRow, skip_locked=True))
-
-
-def _may_give(kinds: set[str], in_vain: list[str]) -> list[ColumnElement[bool]]:
-    """Which jobs may have something for workers with these kinds of device."""
-    waits = exists().where(WorkRow.job_id == JobRow.id, WorkRow.state == "waiting")
-    proposes = and_(
-        JobRow.exhausted.is_(False),
-        JobRow.dormant.is_(False),
-        JobRow.state.in_(("waiting", "running")),
-    )
-    return [
-        JobRow.state.in_(OPEN),
-        JobRow.paused.is_(False),
-        or_(JobRow.device.is_(None), JobRow.device.in_(kinds)),
-        or_(waits, proposes),
-        JobRow.id.not_in(in_vain),
-    ]
-
-
-def _running_work() -> Select[str, int]:
-    """How much work runs now for each principal that has jobs."""
-    return (
-        select(JobRow.owner, func.count().label("pieces"))
-        .join(LeaseRow, LeaseRow.job_id == JobRow.id)
-        .join(WorkRow, WorkRow.lease_id == LeaseRow.id)
-        .where(LeaseRow.state == "active", WorkRow.state == "leased")
-        .group_by(JobRow.owner)
-    )

@@ -8,14 +8,35 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from lrsearch.db.engine import Clock, note_clock
 from lrsearch.db.tables import JobRow, LeaseRow, TrialRow, WorkRow
 from lrsearch.errors import ConflictError, NotFoundError, lease_lost
+
+_ITS_JOB: Final = (
+    select(JobRow)
+    .where(
+        JobRow.id
+        == select(LeaseRow.job_id).where(LeaseRow.id == bindparam("lease_id")).scalar_subquery()
+    )
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+
+_HELD: Final = (
+    select(LeaseRow, WorkRow, TrialRow, Clock())
+    .outerjoin(WorkRow, WorkRow.lease_id == LeaseRow.id)
+    .outerjoin(TrialRow, TrialRow.id == WorkRow.id)
+    .where(LeaseRow.id.in_(bindparam("lease_ids", expanding=True)))
+    .order_by(LeaseRow.id, WorkRow.id)
+    .with_for_update(of=LeaseRow)
+    .execution_options(populate_existing=True)
+)
 
 
 @dataclass(frozen=True)
@@ -100,20 +121,9 @@ def name_in_log(held: Held) -> None:
 
 def locked(session: Session, lease_ids: Sequence[str]) -> dict[str, Held]:
     """What is held under leases of one job, by lease; what there is not is left out."""
-    anew = {"populate_existing": True}
-    its_job = select(LeaseRow.job_id).where(LeaseRow.id == lease_ids[0]).scalar_subquery()
-    job = session.scalar(
-        select(JobRow).where(JobRow.id == its_job).with_for_update().execution_options(**anew)
-    )
-    rows = session.execute(  # behind the lock, so that all is as the one before has left it
-        select(LeaseRow, WorkRow, TrialRow, Clock())
-        .outerjoin(WorkRow, WorkRow.lease_id == LeaseRow.id)
-        .outerjoin(TrialRow, TrialRow.id == WorkRow.id)
-        .where(LeaseRow.id.in_(lease_ids))
-        .order_by(LeaseRow.id, WorkRow.id)
-        .with_for_update(of=LeaseRow)
-        .execution_options(**anew)
-    ).all()
+    job = session.scalar(_ITS_JOB, {"lease_id": lease_ids[0]})
+    # Behind the lock, so that all is as the one before has left it.
+    rows = session.execute(_HELD, {"lease_ids": list(lease_ids)}).all()
     if job is not None:
         job.dormant = False
     found: dict[str, Held] = {}

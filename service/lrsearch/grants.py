@@ -4,8 +4,9 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from lrsearch.advance import allowance_of, reserve_seconds
@@ -38,6 +39,13 @@ from lrsearch.metrics import LEASES, once_committed
 from lrsearch.settings import Settings
 from lrsearch.source_models import source_model_as_contract
 from lrsearch.trials import tell_ledger
+
+_TASK: Final = (
+    select(DataSetRow.fingerprint, SourceModelRow)
+    .join(SourceModelRow, SourceModelRow.id == bindparam("source_model_id"))
+    .where(DataSetRow.id == bindparam("data_set_id"))
+    .execution_options(autoflush=False)
+)
 
 Piece = tuple[WorkRow, TrialRow | None]
 """A piece of work, and its trial if it is one."""
@@ -81,10 +89,7 @@ def task_of(session: Session, job: JobRow) -> Task:
     """What all trials of a job have in common."""
     request = request_of(job)
     fingerprint, source_model = session.execute(
-        select(DataSetRow.fingerprint, SourceModelRow)
-        .join(SourceModelRow, SourceModelRow.id == job.source_model_id)
-        .where(DataSetRow.id == job.data_set_id)
-        .execution_options(autoflush=False)
+        _TASK, {"data_set_id": job.data_set_id, "source_model_id": job.source_model_id}
     ).one()
     return Task(
         job_id=job.id,

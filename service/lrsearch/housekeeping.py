@@ -34,8 +34,11 @@ REST_SECONDS = 0.25
 """Pause after each round. News in a quiet moment is acted on at once; where every request brings
 news, a round for each would take the time that the requests need."""
 
-YIELD_FACTOR = 10.0
-"""Seconds that the ledger is left alone for each second of telling it, while requests come in."""
+STORM_PER_SECOND = 20.0
+"""Claims and reports that are more than what a fleet with real trials sends."""
+
+YIELD_FACTOR = 30.0
+"""Seconds that the ledger is left alone for each second of telling it, in a storm."""
 
 MOST_YIELDED_SECONDS = 3.0
 """At a time: what is shown in the dashboard may be behind, but goes on."""
@@ -52,6 +55,7 @@ class Housekeeping:
         self._stop = threading.Event()
         self._wake = {name: threading.Event() for name in ("keep", "validate", "tell", "mirror")}
         self._next_tidying = 0.0
+        self._news = self._heard = 0
         self._hear_workers_out()
         self._threads = [
             threading.Thread(target=self._loop, args=("keep", self.keep), name="housekeeping"),
@@ -67,6 +71,7 @@ class Housekeeping:
 
     def wake(self) -> None:
         """There is something to do now."""
+        self._news += 1
         for event in self._wake.values():
             event.set()
 
@@ -127,9 +132,11 @@ class Housekeeping:
         drain_outbox(self._database, self._ledger, self._give_way)
 
     def _give_way(self, seconds: float) -> None:
-        """After so many seconds of telling: while there is news all the time, work comes first."""
-        if self._wake["mirror"].is_set():
+        """After so many seconds of telling: in a storm of requests, these come first."""
+        news, self._heard = self._news - self._heard, self._news
+        if news > STORM_PER_SECOND * seconds:
             self._stop.wait(min(YIELD_FACTOR * seconds, MOST_YIELDED_SECONDS))
+            self._heard = self._news
 
     def _tell(self) -> None:
         while not self._stop.is_set() and deliver_next(self._database, self._settings):

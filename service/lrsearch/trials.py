@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from lrsearch.contract.events import EpochFinished
@@ -17,6 +18,23 @@ from lrsearch.ids import new_id
 from lrsearch.waiting import reasons_of_trials
 
 UNFINISHED = ("waiting", "running")
+
+_TRIALS: Final = (
+    select(TrialRow).where(TrialRow.job_id == bindparam("job_id")).order_by(TrialRow.number)
+)
+
+_CURVES: Final = (
+    select(
+        EpochRow.trial_id,
+        EpochRow.epoch,
+        EpochRow.train_loss,
+        EpochRow.val_loss,
+        EpochRow.val_top1,
+        EpochRow.seconds,
+    )
+    .where(EpochRow.trial_id.in_(bindparam("trial_ids", expanding=True)))
+    .order_by(EpochRow.trial_id, EpochRow.epoch)
+)
 
 
 def add_trial(
@@ -49,26 +67,13 @@ def add_trial(
 
 def trials_of(session: Session, job: JobRow) -> list[TrialRow]:
     """The job's trials, by number."""
-    return list(
-        session.scalars(select(TrialRow).where(TrialRow.job_id == job.id).order_by(TrialRow.number))
-    )
+    return list(session.scalars(_TRIALS, {"job_id": job.id}))
 
 
 def curves_of(session: Session, trials: Iterable[TrialRow]) -> dict[str, list[EpochMetrics]]:
     """Learning curves by trial id; empty for a trial without epochs."""
     curves: dict[str, list[EpochMetrics]] = defaultdict(list)
-    for row in session.execute(
-        select(
-            EpochRow.trial_id,
-            EpochRow.epoch,
-            EpochRow.train_loss,
-            EpochRow.val_loss,
-            EpochRow.val_top1,
-            EpochRow.seconds,
-        )
-        .where(EpochRow.trial_id.in_([trial.id for trial in trials]))
-        .order_by(EpochRow.trial_id, EpochRow.epoch)
-    ):
+    for row in session.execute(_CURVES, {"trial_ids": [trial.id for trial in trials]}):
         curves[row.trial_id].append(
             EpochMetrics(
                 epoch=row.epoch,

@@ -28,8 +28,8 @@ class Batches(Generic[Asked, Answer]):
     def __init__(self, serve: Callable[[Sequence[Asked]], Sequence[Answer | Exception]]) -> None:
         self._serve = serve
         self._waiting: list[tuple[Asked, asyncio.Future[Answer]]] = []
-        self._server: asyncio.Task[None] | None = None
         self._thread = CapacityLimiter(1)
+        self._server: asyncio.Task[None] | None = None
 
     async def ask(self, asked: Asked) -> Answer:
         """The answer to a request; raises what it is refused with."""

@@ -1,8 +1,8 @@
 """Headers that go with every answer, whatever it is."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS: Final = {
@@ -33,13 +33,23 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        added = API_HEADERS if scope["path"].startswith("/v1") else HEADERS
+        added = _API_FIELDS if scope["path"].startswith("/v1") else _FIELDS
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in added.items():
-                    headers.setdefault(name, value)
+                own = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(field for field in added if field[0] not in own),
+                ]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+_FIELDS: Final = _encoded(HEADERS)
+_API_FIELDS: Final = _encoded(API_HEADERS)
