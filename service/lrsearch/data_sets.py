@@ -3,6 +3,8 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from lrsearch.access.limits import require_room
+from lrsearch.access.principals import SHARED, Principal, find_named, owner_of, visible
 from lrsearch.contract.datasets import (
     DataSet,
     DataSetProblem,
@@ -17,9 +19,7 @@ from lrsearch.errors import ConflictError, FieldError, NotFoundError
 from lrsearch.ids import new_id
 from lrsearch.intake.errors import IntakeError
 from lrsearch.intake.folders import resolve_folder
-from lrsearch.limits import require_room
 from lrsearch.paging import newest_first
-from lrsearch.principals import SHARED, Principal, find_named, owner_of, visible
 from lrsearch.settings import Settings
 from lrsearch.store import Blob
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from lrsearch.db.engine import Database, after_commit, database_now
 from lrsearch.db.tables import JobRow, LeaseRow, OutboxRow, WorkerRow, WorkRow
-from lrsearch.waiting import fleet_of
+from lrsearch.jobs.waiting import fleet_of
 
 REGISTRY = CollectorRegistry()
 """Of this process."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
+from lrsearch.access.principals import Principal
 from lrsearch.contract.probes import Probe
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.recommendations import (
@@ -14,10 +15,9 @@ from lrsearch.contract.recommendations import (
     Recommended,
 )
 from lrsearch.errors import ConflictError
-from lrsearch.jobs import find_job, request_of
-from lrsearch.principals import Principal
+from lrsearch.jobs.jobs import find_job, request_of
+from lrsearch.jobs.probes import probe_of
 from lrsearch.priors import shipped_prior
-from lrsearch.probes import probe_of
 from lrsearch.search.prior.candidates import candidate_points
 from lrsearch.search.prior.explain import explain, rank_fast
 from lrsearch.search.prior.features import FEATURES, task_features

@@ -11,15 +11,15 @@ from safetensors import SafetensorError, safe_open
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from lrsearch.access.limits import require_room
+from lrsearch.access.principals import SHARED, Principal, find_named, owner_of, visible
 from lrsearch.contract.pages import Page
 from lrsearch.contract.sources import METADATA_KEY, ResNet27, SourceModel, SourceSpec
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import SourceModelRow, WorkRow
 from lrsearch.errors import ConflictError, InvalidError, NotFoundError, invalid_field
 from lrsearch.ids import new_id
-from lrsearch.limits import require_room
 from lrsearch.paging import newest_first
-from lrsearch.principals import SHARED, Principal, find_named, owner_of, visible
 from lrsearch.store import Blob, BlobStore
 
 RANDOM_SOURCE = "random"

@@ -8,7 +8,6 @@ import structlog
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from lrsearch.beginnings import begin_job, fit_job
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import DataSetRow, JobRow, TrialRow
 from lrsearch.errors import InvalidError
@@ -18,7 +17,8 @@ from lrsearch.intake.folders import folder_members
 from lrsearch.intake.limits import IntakeLimits
 from lrsearch.intake.members import Members
 from lrsearch.intake.validate import build_data_set
-from lrsearch.jobs import end_job, lock_job
+from lrsearch.jobs.beginnings import begin_job, fit_job
+from lrsearch.jobs.jobs import end_job, lock_job
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from sqlalchemy.orm import Session
 
-from lrsearch.checkpoints import note_checkpoint
 from lrsearch.client import Client
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import EpochFinished, TrialPutBack, TrialStarted
@@ -20,11 +19,12 @@ from lrsearch.contract.recipes import Recipe
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import TrialRow
 from lrsearch.embedded import Embedded
-from lrsearch.outbox import drain_outbox
+from lrsearch.leasing.checkpoints import note_checkpoint
 from lrsearch.search.ledger import Ledger
 from lrsearch.search.prior.candidates import candidate_points
 from lrsearch.search.prior.features import task_features
 from lrsearch.search.prior.prior import Observation, Prior
+from lrsearch.upkeep.outbox import drain_outbox
 from lrsearch_worker.data.images import ImageStore
 from lrsearch_worker.engine.finetune import Finetune
 from lrsearch_worker.engine.task import LoadedTask

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import structlog
 
-from lrsearch import keys
+from lrsearch.access import keys
 from lrsearch.contract.keys import KeyRequest
 from lrsearch.settings import Settings
 from tests.api.fake_worker import FakeWorker

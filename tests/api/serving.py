@@ -9,11 +9,11 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from lrsearch.access.keys import create_key
 from lrsearch.api.app import create_app
 from lrsearch.api.service import Service
 from lrsearch.contract.keys import KeyRequest
 from lrsearch.db.engine import Database
-from lrsearch.keys import create_key
 from lrsearch.settings import Settings
 
 

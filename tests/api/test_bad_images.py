@@ -8,7 +8,7 @@ from zlib import crc32
 import pytest
 
 from lrsearch.contract.datasets import DataSet
-from lrsearch.garbage import collect_garbage
+from lrsearch.upkeep.garbage import collect_garbage
 from tests.api.conftest import problem, uploaded
 from tests.api.samples import Files, silhouettes, zip_of
 from tests.api.serving import Api

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from lrsearch.outbox import drain_outbox
+from lrsearch.upkeep.outbox import drain_outbox
 from tests.api.conftest import Json, problem, secret
 from tests.api.serving import Api
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from lrsearch import jobs
+from lrsearch.jobs import jobs
 from tests.api.conftest import Json
 from tests.api.serving import Api
 

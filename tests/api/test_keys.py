@@ -13,14 +13,14 @@ from pydantic import ValidationError
 from sqlalchemy import update
 from starlette.routing import Mount
 
+from lrsearch.access.keys import create_key, list_keys, revoke_key
+from lrsearch.access.principals import SCOPES
 from lrsearch.api import gate
 from lrsearch.api.app import create_app
 from lrsearch.contract.keys import KeyRequest
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import ApiKeyRow
 from lrsearch.errors import UnavailableError
-from lrsearch.keys import create_key, list_keys, revoke_key
-from lrsearch.principals import SCOPES
 from lrsearch.settings import Settings
 from tests.api.conftest import UNTHROTTLED, Json, bearer, problem, secret, uploaded
 from tests.api.fake_worker import FakeWorker

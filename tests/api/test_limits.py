@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lrsearch.keys import PREFIX_CHARACTERS
+from lrsearch.access.keys import PREFIX_CHARACTERS
 from lrsearch.settings import Settings
 from tests.api.conftest import Json, bearer, problem, secret, uploaded
 from tests.api.samples import checkpoint, silhouettes, zip_of

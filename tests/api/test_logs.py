@@ -68,7 +68,7 @@ def test_what_breaks_down_names_the_job_too(
     api: Api, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = "00000000-0000-7000-8000-000000000000"
-    monkeypatch.setattr("lrsearch.jobs.find_job", _break_down)
+    monkeypatch.setattr("lrsearch.jobs.jobs.find_job", _break_down)
     problem(api.get(f"/v1/jobs/{job}/trials/4"), 500, "internal")
     [broken] = [line for line in read(lines) if line["event"] == "unexpected error"]
     assert (broken["job"], str(broken["trial"])) == (job, "4")

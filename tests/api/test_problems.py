@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from lrsearch import jobs
+from lrsearch.jobs import jobs
 from tests.api.conftest import problem
 from tests.api.serving import Api
 

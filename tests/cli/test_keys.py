@@ -6,9 +6,9 @@ import pytest
 from pydantic import TypeAdapter
 from typer.testing import CliRunner, Result
 
+from lrsearch.access.keys import PREFIX, PREFIX_CHARACTERS
 from lrsearch.cli.main import app
 from lrsearch.contract.keys import Key, Limits
-from lrsearch.keys import PREFIX, PREFIX_CHARACTERS
 from lrsearch.logs import logs_in
 from lrsearch.settings import Settings
 from tests.api.serving import serving

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from lrsearch.access.keys import authenticate, create_key, list_keys, revoke_key
 from lrsearch.cli.main import app
 from lrsearch.contract.keys import Key, KeyRequest
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import Table
-from lrsearch.keys import authenticate, create_key, list_keys, revoke_key
 from lrsearch.settings import Settings
 
 

@@ -8,19 +8,8 @@ from typing import Any, Self
 import pytest
 from sqlalchemy import select, update
 
-from lrsearch import (
-    control,
-    events,
-    heartbeats,
-    jobs,
-    leases,
-    reports,
-    source_models,
-    trials,
-    workers,
-)
-from lrsearch.checkpoints import note_checkpoint
-from lrsearch.claims import Asked, claim_lease, claim_leases
+from lrsearch import source_models
+from lrsearch.access.principals import NOBODY, SHARED, Principal
 from lrsearch.contract.datasets import DataSetStatistics, LabelCount, Spread
 from lrsearch.contract.events import Event
 from lrsearch.contract.jobs import Job, JobChange, JobRequest
@@ -52,8 +41,11 @@ from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import DataSetRow, LeaseRow, OutboxRow, WorkRow
 from lrsearch.errors import LRSearchError
 from lrsearch.ids import new_id
-from lrsearch.principals import NOBODY, SHARED, Principal
-from lrsearch.results import get_result
+from lrsearch.jobs import control, events, jobs, trials
+from lrsearch.jobs.results import get_result
+from lrsearch.leasing import heartbeats, put_back, reports, workers
+from lrsearch.leasing.checkpoints import note_checkpoint
+from lrsearch.leasing.claims import Asked, claim_lease, claim_leases
 from lrsearch.settings import Settings
 from lrsearch.store import Blob
 from tests.probes import a_probe
@@ -266,7 +258,7 @@ class Rig:
 
     def release(self, lease: Lease) -> None:
         with self.database.write() as session:
-            leases.release_lease(session, lease.id, lease.token)
+            put_back.release_lease(session, lease.id, lease.token)
 
     def unlinked_report(self, lease: Lease) -> TrialReport:
         """A complete trial's report whose weights were never uploaded."""
@@ -289,7 +281,7 @@ class Rig:
 
     def expire_leases(self) -> int:
         with self.database.write() as session:
-            return leases.expire_leases(session, self.settings)
+            return put_back.expire_leases(session, self.settings)
 
     def lose(self, lease: Lease) -> None:
         """The worker dies: its lease expires."""

@@ -16,10 +16,10 @@ from lrsearch.contract.leases import TrialWork
 from lrsearch.contract.protocols import LastLayer
 from lrsearch.db.engine import Database
 from lrsearch.db.migrate import upgrade
-from lrsearch.outbox import drain_outbox
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
+from lrsearch.upkeep.outbox import drain_outbox
 from tests.service.rig import Rig
 
 on_postgres = pytest.mark.parametrize("settings", ["postgres"], indirect=True)

@@ -7,7 +7,6 @@ from hashlib import sha256
 
 import pytest
 
-from lrsearch.checkpoints import checkpoint_store, held_checkpoint, note_checkpoint
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import EpochFinished, TrialPutBack, TrialStarted
 from lrsearch.contract.jobs import Job
@@ -16,8 +15,9 @@ from lrsearch.contract.protocols import LastLayer
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch.db.tables import TrialRow
 from lrsearch.errors import ConflictError, InvalidError
-from lrsearch.garbage import CHECKPOINTS, collect_garbage
+from lrsearch.leasing.checkpoints import checkpoint_store, held_checkpoint, note_checkpoint
 from lrsearch.search.budget import SAFETY
+from lrsearch.upkeep.garbage import CHECKPOINTS, collect_garbage
 from tests.service.rig import Rig, curve
 
 

@@ -10,14 +10,14 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from lrsearch import claims
+from lrsearch.access.principals import Principal
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.leases import FinalWork, Lease, TrialWork
 from lrsearch.contract.protocols import Graduated, LastLayer, LogRange
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.workers import DeviceKind
 from lrsearch.errors import NotFoundError
-from lrsearch.principals import Principal
+from lrsearch.leasing import claims
 from tests.service.rig import EPOCHS, Rig, final_report_of
 
 THREADS = 8

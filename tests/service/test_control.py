@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 from optuna.storages import RDBStorage
 
-from lrsearch import jobs
+from lrsearch.access.principals import NOBODY
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import JobChanged, JobFinished, TrialPutBack
 from lrsearch.contract.leases import FinalWork, Lease
 from lrsearch.contract.protocols import LastLayer
-from lrsearch.control import purge_deleted
 from lrsearch.db.tables import TrialRow
 from lrsearch.errors import ConflictError, InvalidError, NotFoundError
-from lrsearch.outbox import drain_outbox
-from lrsearch.principals import NOBODY
+from lrsearch.jobs import jobs
+from lrsearch.jobs.control import purge_deleted
 from lrsearch.search.ledger import Ledger
+from lrsearch.upkeep.outbox import drain_outbox
 from tests.service.rig import Rig, one_database
 from tests.service.snapshot import snapshot
 
@@ -326,7 +326,7 @@ def test_a_purge_that_was_cut_off_is_finished_by_the_next(
     drain_outbox(rig.database, ledger)
     rig.delete(job)
     with monkeypatch.context() as patch:
-        patch.setattr("lrsearch.control.lock_job", _cut_off)
+        patch.setattr("lrsearch.jobs.control.lock_job", _cut_off)
         with pytest.raises(ConnectionError):
             purge_deleted(rig.database, ledger)
     drain_outbox(rig.database, ledger)

@@ -13,14 +13,14 @@ from lrsearch.contract.jobs import Job
 from lrsearch.contract.logs import LogLine
 from lrsearch.contract.protocols import LastLayer
 from lrsearch.contract.webhooks import Webhook
-from lrsearch.control import purge_deleted
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import DataSetRow, JobRow, LeaseRow, TrialLogRow, WorkerRow
 from lrsearch.errors import NotFoundError
-from lrsearch.garbage import collect_garbage
+from lrsearch.jobs.control import purge_deleted
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
+from lrsearch.upkeep.garbage import collect_garbage
 from tests.service.rig import Rig
 from tests.service.snapshot import snapshot
 from tests.service.test_trial_logs import NOON, send

@@ -2,12 +2,12 @@
 
 import pytest
 
-from lrsearch import heartbeats
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import EpochFinished
 from lrsearch.contract.leases import Epoch, Heartbeat
 from lrsearch.contract.protocols import LastLayer
 from lrsearch.errors import InvalidError
+from lrsearch.leasing import heartbeats
 from tests.service.rig import Rig, curve, one_database
 
 

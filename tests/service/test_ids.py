@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 from pydantic import TypeAdapter
 
+from lrsearch.access.principals import NOBODY
 from lrsearch.contract.base import Identifier
 from lrsearch.ids import new_id
-from lrsearch.jobs import list_jobs
-from lrsearch.principals import NOBODY
+from lrsearch.jobs.jobs import list_jobs
 from tests.service.rig import Rig
 
 

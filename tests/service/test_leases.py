@@ -5,17 +5,17 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from lrsearch import housekeeping
 from lrsearch.contract.events import TrialPutBack
 from lrsearch.contract.leases import Lease
 from lrsearch.contract.protocols import LastLayer
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import LeaseRow
 from lrsearch.errors import ConflictError, NotFoundError
-from lrsearch.housekeeping import Housekeeping
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
+from lrsearch.upkeep import housekeeping
+from lrsearch.upkeep.housekeeping import Housekeeping
 from tests.service.rig import Rig
 from tests.service.snapshot import snapshot
 

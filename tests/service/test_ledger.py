@@ -21,10 +21,10 @@ from lrsearch.contract.protocols import Graduated, LastLayer, LogRange, Uniform
 from lrsearch.contract.trials import Trial
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import OutboxRow
-from lrsearch.outbox import MAX_ATTEMPTS, drain_outbox, retry_set_aside
 from lrsearch.search import ledger as ledger_module
 from lrsearch.search.ledger import FIGURE_ID, Ledger, study_name
 from lrsearch.settings import Settings
+from lrsearch.upkeep.outbox import MAX_ATTEMPTS, drain_outbox, retry_set_aside
 from tests.service.rig import Rig, curve, one_database
 
 

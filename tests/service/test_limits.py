@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from lrsearch import control, data_sets
+from lrsearch import data_sets
+from lrsearch.access.keys import authenticate, create_key
+from lrsearch.access.limits import limits_of, room_of
+from lrsearch.access.principals import Principal
 from lrsearch.contract.keys import KeyRequest, Limits
 from lrsearch.db.engine import Database
 from lrsearch.errors import LimitError
-from lrsearch.keys import authenticate, create_key
-from lrsearch.limits import limits_of, room_of
-from lrsearch.principals import Principal
+from lrsearch.jobs import control
 from lrsearch.settings import Settings
 from lrsearch.store import Blob
 from tests.service.rig import WEIGHTS_BYTES, Rig

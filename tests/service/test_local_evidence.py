@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from lrsearch.access.principals import NOBODY, Principal
 from lrsearch.contract.jobs import Job
 from lrsearch.contract.leases import FinalWork, ProbeReport, ProbeWork, TrialReport, TrialWork
 from lrsearch.contract.protocols import Graduated
@@ -11,7 +12,6 @@ from lrsearch.contract.rates import STAGES, StageRates
 from lrsearch.contract.recipes import Recipe
 from lrsearch.db.tables import TrialRow
 from lrsearch.local_evidence import DIVERGED_NOISE, local_evidence
-from lrsearch.principals import NOBODY, Principal
 from lrsearch.search.baseline import BASELINE
 from lrsearch.search.prior.evidence import Evidence, logit
 from lrsearch.search.prior.features import task_features

@@ -12,12 +12,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
+from lrsearch.access.keys import create_key, list_keys
+from lrsearch.access.principals import SHARED
 from lrsearch.contract.keys import KeyRequest, Limits
 from lrsearch.db.engine import Database
 from lrsearch.db.migrate import VERSION_TABLE, alembic_config, upgrade
 from lrsearch.db.tables import DataSetRow, JobRow, SourceModelRow, Table
-from lrsearch.keys import create_key, list_keys
-from lrsearch.principals import SHARED
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from tests.service.rig import Rig

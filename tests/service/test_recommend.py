@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lrsearch import priors, pruning, tasks
+from lrsearch import priors
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import TrialFinished
 from lrsearch.contract.jobs import Job
@@ -20,7 +20,7 @@ from lrsearch.contract.protocols import (
 )
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
-from lrsearch.jobs import lock_job
+from lrsearch.jobs.jobs import lock_job, pruning, tasks
 from lrsearch.search.baseline import BASELINE
 from lrsearch.search.known import Finetune, KnownTask
 from lrsearch.search.prior.candidates import candidate_points

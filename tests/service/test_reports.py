@@ -19,8 +19,8 @@ from lrsearch.contract.protocols import LastLayer
 from lrsearch.contract.trials import EpochMetrics
 from lrsearch.db.tables import SourceModelRow, TrialRow
 from lrsearch.errors import ConflictError, InvalidError
-from lrsearch.garbage import collect_garbage
 from lrsearch.store import BlobStore
+from lrsearch.upkeep.garbage import collect_garbage
 from tests.service.rig import Rig, curve, one_database
 from tests.service.snapshot import snapshot
 

@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from lrsearch import heartbeats, jobs
+from lrsearch.access.principals import NOBODY
 from lrsearch.contract.jobs import Job
 from lrsearch.contract.leases import Heartbeat, Lease, TrialReport
 from lrsearch.contract.logs import LogLine, WorkLog
 from lrsearch.errors import ConflictError, NotFoundError
-from lrsearch.principals import NOBODY
-from lrsearch.trial_logs import LEFT_OUT, MAX_ATTEMPTS, MAX_CHARACTERS, trial_log
+from lrsearch.jobs import jobs
+from lrsearch.leasing import heartbeats
+from lrsearch.leasing.trial_logs import LEFT_OUT, MAX_ATTEMPTS, MAX_CHARACTERS, trial_log
 from tests.service.rig import Rig, one_database
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5000, tzinfo=UTC)

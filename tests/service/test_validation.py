@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lrsearch import data_sets
+from lrsearch.access.principals import NOBODY
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import JobFinished
 from lrsearch.contract.jobs import JobRequest
@@ -14,8 +15,7 @@ from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.splits import Splits
 from lrsearch.db.tables import JobRow
 from lrsearch.errors import ConflictError
-from lrsearch.jobs import submit_job
-from lrsearch.principals import NOBODY
+from lrsearch.jobs.jobs import submit_job
 from lrsearch.store import BlobStore
 from lrsearch.validation import validate_next
 from tests.api.samples import silhouettes, zip_of

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 from sqlalchemy import event, update
 
-from lrsearch import jobs, trials
+from lrsearch.access.principals import NOBODY
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.jobs import Job
 from lrsearch.contract.leases import ProbeReport, ProbeWork
 from lrsearch.contract.protocols import LastLayer
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import WorkerRow
-from lrsearch.principals import NOBODY
+from lrsearch.jobs import jobs, trials
 from tests.probes import a_probe
 from tests.service.rig import Rig, one_database
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lrsearch import webhooks
 from lrsearch.client import SignatureError, read_webhook
 from lrsearch.contract.jobs import Job
 from lrsearch.contract.protocols import LastLayer
@@ -24,7 +23,8 @@ from lrsearch.db.engine import Database
 from lrsearch.db.tables import JobRow
 from lrsearch.errors import InvalidError
 from lrsearch.settings import Settings
-from lrsearch.webhooks import RETRY_SECONDS, SENDING_SECONDS, deliver_next, is_public
+from lrsearch.upkeep import webhooks
+from lrsearch.upkeep.webhooks import RETRY_SECONDS, SENDING_SECONDS, deliver_next, is_public
 from tests.service.rig import Rig, one_database
 from tests.service.snapshot import snapshot
 

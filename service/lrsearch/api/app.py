@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import DBAPIError
 
+from lrsearch.access.keys import any_key
 from lrsearch.api.dashboard import dashboard
 from lrsearch.api.gate import Gate
 from lrsearch.api.headers import SecurityHeaders
@@ -31,15 +32,14 @@ from lrsearch.api.routes import (
 from lrsearch.api.security import BodyLimit, LoopbackGuard
 from lrsearch.api.service import Bell, Service
 from lrsearch.api.telemetry import Measured, name_in_log
-from lrsearch.checkpoints import checkpoint_store
 from lrsearch.db.engine import Database
 from lrsearch.db.migrate import upgrade
 from lrsearch.errors import UnavailableError
-from lrsearch.housekeeping import Housekeeping
-from lrsearch.keys import any_key
+from lrsearch.leasing.checkpoints import checkpoint_store
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
+from lrsearch.upkeep.housekeeping import Housekeeping
 
 log = structlog.get_logger(__name__)
 

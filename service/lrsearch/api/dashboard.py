@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lrsearch import audit
+from lrsearch.access import audit
 from lrsearch.api.gate import Gate
 from lrsearch.errors import UnauthenticatedError
 from lrsearch.search.ledger import Ledger

@@ -4,12 +4,12 @@ from dataclasses import replace
 from threading import Lock
 from time import monotonic
 
-from lrsearch import keys
+from lrsearch.access import keys
+from lrsearch.access.limits import limits_of
+from lrsearch.access.principals import Principal
 from lrsearch.api.throttle import Throttle
 from lrsearch.db.engine import Database
 from lrsearch.errors import LimitError
-from lrsearch.limits import limits_of
-from lrsearch.principals import Principal
 from lrsearch.settings import Settings
 
 NOTE_SECONDS = 60.0

@@ -8,11 +8,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lrsearch import audit
+from lrsearch.access import audit
+from lrsearch.access.principals import NOBODY, Principal
 from lrsearch.api.problems import problem_response
 from lrsearch.api.service import Running, Service
 from lrsearch.errors import ForbiddenError, LimitError, TooLargeError, UnauthenticatedError
-from lrsearch.principals import NOBODY, Principal
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: `lrsearch keys create`.")
 

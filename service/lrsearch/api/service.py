@@ -12,14 +12,14 @@ from fastapi import Depends, Request
 
 from lrsearch.api.batches import Batches
 from lrsearch.api.gate import Gate
-from lrsearch.claims import Asked, claim_leases
 from lrsearch.contract.leases import Lease, ReportReply
 from lrsearch.db.engine import Database
-from lrsearch.housekeeping import Housekeeping
-from lrsearch.reports import Sent, take_reports
+from lrsearch.leasing.claims import Asked, claim_leases
+from lrsearch.leasing.reports import Sent, take_reports
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
+from lrsearch.upkeep.housekeeping import Housekeeping
 
 
 @dataclass

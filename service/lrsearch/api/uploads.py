@@ -2,9 +2,9 @@
 
 from fastapi import Request
 
+from lrsearch.access.limits import Room
 from lrsearch.api.service import Service
 from lrsearch.errors import LRSearchError, TooLargeError, invalid_field
-from lrsearch.limits import Room
 from lrsearch.store import Blob, BlobStore, upload_too_large
 
 

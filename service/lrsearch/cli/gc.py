@@ -21,11 +21,11 @@ def gc(
     How long things are kept is set by LRSEARCH_KEEP_…. The service does the same every ten minutes.
     """
     with extra("service"):
-        from lrsearch.control import purge_deleted
         from lrsearch.db.engine import Database
-        from lrsearch.garbage import collect_garbage
+        from lrsearch.jobs.control import purge_deleted
         from lrsearch.search.ledger import Ledger
         from lrsearch.settings import Settings
+        from lrsearch.upkeep.garbage import collect_garbage
     settings = Settings()
     database = Database(settings.database)
     try:

@@ -85,7 +85,7 @@ def ensure(
     """
     request = _request(name or file.stem, owner, scope)
     with _transaction() as session:
-        from lrsearch.keys import admit_secret, create_key
+        from lrsearch.access.keys import admit_secret, create_key
 
         secret = file.read_text(encoding="utf-8").strip() if file.exists() else ""
         if secret:  # made by an earlier run, perhaps for a database that is gone
@@ -198,12 +198,12 @@ class _Stored:
     session: "Session"
 
     def create_key(self, request: KeyRequest) -> NewKey:
-        from lrsearch.keys import create_key
+        from lrsearch.access.keys import create_key
 
         return create_key(self.session, request)
 
     def keys(self) -> Iterator[Key]:
-        from lrsearch.keys import list_keys
+        from lrsearch.access.keys import list_keys
 
         cursor: str | None = None
         while True:
@@ -214,12 +214,12 @@ class _Stored:
                 return
 
     def change_key(self, key: str, change: KeyChange) -> Key:
-        from lrsearch.keys import change_key
+        from lrsearch.access.keys import change_key
 
         return change_key(self.session, key, change)
 
     def revoke_key(self, key: str) -> Key:
-        from lrsearch.keys import revoke_key
+        from lrsearch.access.keys import revoke_key
 
         return revoke_key(self.session, key)
 
@@ -235,8 +235,8 @@ def _key_store(context: typer.Context) -> Iterator[Client | _Stored]:
 
 
 def _grants(session: "Session", secret: str, request: KeyRequest) -> bool:
+    from lrsearch.access.keys import authenticate
     from lrsearch.errors import UnauthenticatedError
-    from lrsearch.keys import authenticate
 
     try:
         granted = authenticate(session, secret).scopes

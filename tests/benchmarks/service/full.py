@@ -8,13 +8,15 @@ from typing import Any, Final
 import httpx
 from sqlalchemy import func, inspect, select, text
 
-from lrsearch import jobs, leases, trials
-from lrsearch.claims import claim_lease
-from lrsearch.contract.leases import Claim, Heartbeat, Lease, TrialReport
+from lrsearch.access.principals import NOBODY
+from lrsearch.contract.leases import Claim, Heartbeat, Lease, ReportReply, TrialReport
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import JobRow, TrialRow
+from lrsearch.jobs import jobs, trials
+from lrsearch.leasing import heartbeats
+from lrsearch.leasing.claims import claim_lease
+from lrsearch.leasing.reports import Sent, take_reports
 from lrsearch.metrics import exposition
-from lrsearch.principals import NOBODY
 from tests.benchmarks.service.fleet import curve_of, fleet
 from tests.benchmarks.service.installation import DATA_SET, Installation
 from tests.benchmarks.service.latencies import Latencies, milliseconds
@@ -191,13 +193,13 @@ def _explained(installation: Installation, job_id: str, claim: Claim) -> dict[st
 
     def beat() -> None:
         with database.write() as session:
-            leases.heartbeat(session, held[0].id, held[0].token, Heartbeat(), settings)
+            heartbeats.heartbeat(session, held[0].id, held[0].token, Heartbeat(), settings)
 
     def reported() -> None:
         [lease], [work] = held, held[0].work
         report = TrialReport(outcome="complete", curve=curve_of(1, 5), seconds=1.0)
-        with database.write() as session:
-            leases.report_work(session, lease.id, lease.token, work.id, report)
+        [answer] = take_reports(database, [Sent(lease.id, lease.token, work.id, report)])
+        assert isinstance(answer, ReportReply)
 
     def listed(**wanted: Any) -> None:
         with database.read() as session:

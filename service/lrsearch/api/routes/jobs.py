@@ -10,7 +10,8 @@ from fastapi.responses import FileResponse, PlainTextResponse
 from sqlalchemy.exc import IntegrityError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from lrsearch import audit, control, jobs, keys, results, trial_logs, trials
+from lrsearch.access import audit, keys
+from lrsearch.access.principals import Principal
 from lrsearch.api.routes.parameters import Cursor, Limit, blob_response, download
 from lrsearch.api.security import Reader, Submitter
 from lrsearch.api.service import Running, Service
@@ -21,8 +22,9 @@ from lrsearch.contract.pages import Page
 from lrsearch.contract.results import Result
 from lrsearch.contract.trials import Trial
 from lrsearch.db.tables import JobRow
-from lrsearch.events import events_after
-from lrsearch.principals import Principal
+from lrsearch.jobs import control, jobs, results, trials
+from lrsearch.jobs.events import events_after
+from lrsearch.leasing import trial_logs
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

@@ -4,7 +4,7 @@ import json
 
 from fastapi import APIRouter, status
 
-from lrsearch import audit, keys
+from lrsearch.access import audit, keys
 from lrsearch.api.routes.parameters import Cursor, Limit
 from lrsearch.api.security import Admin
 from lrsearch.api.service import Running

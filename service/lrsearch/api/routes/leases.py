@@ -6,13 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response, status
 from fastapi.responses import FileResponse
 
-from lrsearch import heartbeats, leases, reports
 from lrsearch.api.routes.parameters import blob_response, download, json_response, upload
 from lrsearch.api.security import WorkerKey
 from lrsearch.api.service import Running, Service
 from lrsearch.api.uploads import receive_upload
-from lrsearch.checkpoints import held_checkpoint, note_checkpoint
-from lrsearch.claims import Asked
 from lrsearch.contract.leases import (
     LEASE_TOKEN_HEADER,
     Checkpoint,
@@ -25,6 +22,9 @@ from lrsearch.contract.leases import (
     UploadReply,
 )
 from lrsearch.errors import invalid_field
+from lrsearch.leasing import heartbeats, put_back, reports
+from lrsearch.leasing.checkpoints import held_checkpoint, note_checkpoint
+from lrsearch.leasing.claims import Asked
 from lrsearch.store import Blob
 
 router = APIRouter(prefix="/v1/leases", tags=["leases"])
@@ -132,7 +132,7 @@ async def report(
 def release(lease_id: str, service: Running, _: WorkerKey, token: Token) -> None:
     """Hand back what is not reported; it waits for another worker, and no attempt is counted."""
     with service.database.write() as session:
-        leases.release_lease(session, lease_id, token)
+        put_back.release_lease(session, lease_id, token)
     service.changed()
 
 

@@ -4,7 +4,10 @@ from fastapi import APIRouter, Request, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from lrsearch import audit, source_models
+from lrsearch import source_models
+from lrsearch.access import audit
+from lrsearch.access.limits import Room, room_of
+from lrsearch.access.principals import Principal, owner_of
 from lrsearch.api.routes.parameters import (
     Cursor,
     Limit,
@@ -19,8 +22,6 @@ from lrsearch.api.service import Running, Service
 from lrsearch.api.uploads import receive_upload
 from lrsearch.contract.pages import Page
 from lrsearch.contract.sources import SourceModel
-from lrsearch.limits import Room, room_of
-from lrsearch.principals import Principal, owner_of
 from lrsearch.store import Blob
 
 router = APIRouter(prefix="/v1/source-models", tags=["source models"])

@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter, status
 
-from lrsearch import audit, workers
+from lrsearch.access import audit
 from lrsearch.api.routes.parameters import Cursor, Limit
 from lrsearch.api.security import Reader, WorkerKey
 from lrsearch.api.service import Running
 from lrsearch.contract.pages import Page
 from lrsearch.contract.workers import Worker, WorkerRegistration
+from lrsearch.leasing import workers
 
 router = APIRouter(prefix="/v1/workers", tags=["workers"])
 

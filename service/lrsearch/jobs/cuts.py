@@ -6,10 +6,10 @@ from sqlalchemy.orm import Session
 from lrsearch.contract.budgets import Budget
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import JobRow, TrialRow
-from lrsearch.jobs import request_of
+from lrsearch.jobs.jobs import request_of
+from lrsearch.jobs.spending import use_of
+from lrsearch.jobs.trials import UNFINISHED, curves_of
 from lrsearch.search.budget import Cut, Reserved, cuts
-from lrsearch.spending import use_of
-from lrsearch.trials import UNFINISHED, curves_of
 
 
 def cuts_of(session: Session, job: JobRow) -> dict[int, Cut]:

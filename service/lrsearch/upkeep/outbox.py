@@ -16,9 +16,9 @@ from lrsearch.contract.results import Result
 from lrsearch.data_sets import data_set_as_contract
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import DataSetRow, JobRow, OutboxRow, TrialRow
-from lrsearch.jobs import job_as_contract
+from lrsearch.jobs.jobs import job_as_contract
+from lrsearch.jobs.trials import trials_as_contract, trials_of
 from lrsearch.search.ledger import JobView, Ledger
-from lrsearch.trials import trials_as_contract, trials_of
 
 log = structlog.get_logger(__name__)
 

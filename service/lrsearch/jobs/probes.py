@@ -7,8 +7,8 @@ from lrsearch.contract.events import ProbeFinished
 from lrsearch.contract.leases import ProbeReport
 from lrsearch.contract.probes import Probe
 from lrsearch.db.tables import JobRow, WorkRow
-from lrsearch.events import append_event
 from lrsearch.ids import new_id
+from lrsearch.jobs.events import append_event
 
 log = structlog.get_logger(__name__)
 

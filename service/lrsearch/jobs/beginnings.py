@@ -7,9 +7,9 @@ from lrsearch.contract.jobs import JobRequest, ResolvedRequest
 from lrsearch.contract.splits import SplitSizes, split_sizes
 from lrsearch.db.tables import DataSetRow, JobRow
 from lrsearch.errors import invalid_field
-from lrsearch.probes import add_probe
+from lrsearch.jobs.probes import add_probe
+from lrsearch.jobs.trials import add_trial
 from lrsearch.search.baseline import BASELINE, baseline_point
-from lrsearch.trials import add_trial
 
 
 def fit_job(job: JobRow, data_set: DataSetRow) -> None:

@@ -11,15 +11,15 @@ from lrsearch.contract.leases import FinalReport
 from lrsearch.contract.protocols import is_finite
 from lrsearch.contract.rates import StageRates
 from lrsearch.db.tables import JobRow, TrialRow, WorkRow
-from lrsearch.jobs import cancel_trials, end_job, request_of
+from lrsearch.jobs.jobs import cancel_trials, end_job, request_of
+from lrsearch.jobs.results import MINIMUM_TEST_IMAGES, build_result
+from lrsearch.jobs.spending import use_of
+from lrsearch.jobs.tasks import known_task, ready_to_recommend
+from lrsearch.jobs.trials import UNFINISHED, add_trial, trials_of
 from lrsearch.metrics import SUGGESTION_SECONDS
-from lrsearch.results import MINIMUM_TEST_IMAGES, build_result
 from lrsearch.search.budget import Allowance, allowance
 from lrsearch.search.proposals import Tried, propose
 from lrsearch.search.recommend import recommend
-from lrsearch.spending import use_of
-from lrsearch.tasks import known_task, ready_to_recommend
-from lrsearch.trials import UNFINISHED, add_trial, trials_of
 
 _WAITS_FOR_TRIALS: Final = select(
     exists().where(TrialRow.job_id == bindparam("job_id"), TrialRow.state.in_(UNFINISHED))

@@ -5,16 +5,16 @@ from contextvars import copy_context
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lrsearch.advance import go_on
 from lrsearch.contract.events import TrialPutBack
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import LeaseRow, WorkerRow, WorkRow
-from lrsearch.events import append_event
-from lrsearch.fence import Held, fenced, locked, name_in_log
+from lrsearch.jobs.advance import go_on
+from lrsearch.jobs.events import append_event
+from lrsearch.jobs.trials import forget_epochs
+from lrsearch.leasing.fence import Held, fenced, locked, name_in_log
+from lrsearch.leasing.reports import give_up
 from lrsearch.metrics import EXPIRIES, once_committed
-from lrsearch.reports import give_up
 from lrsearch.settings import Settings
-from lrsearch.trials import forget_epochs
 
 
 def release_lease(session: Session, lease_id: str, token: str) -> None:

@@ -15,15 +15,15 @@ from typing import Final, NamedTuple
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from lrsearch.advance import advance, propose_trials
 from lrsearch.contract.jobs import OPEN
 from lrsearch.contract.leases import Claim, Lease
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import JobRow, TrialRow, WorkerRow, WorkRow
-from lrsearch.grants import Piece, grant, grant_check, task_of
+from lrsearch.jobs.advance import advance, propose_trials
+from lrsearch.leasing.grants import Piece, grant, grant_check, task_of
+from lrsearch.leasing.turns import check_to_make, jobs_to_wait_for, next_job, overview
+from lrsearch.leasing.workers import note_seen, worker_unknown
 from lrsearch.settings import Settings
-from lrsearch.turns import check_to_make, jobs_to_wait_for, next_job, overview
-from lrsearch.workers import note_seen, worker_unknown
 
 _WAITING: Final = (
     select(WorkRow, TrialRow)

@@ -17,8 +17,8 @@ from lrsearch.contract.jobs import ResolvedRequest
 from lrsearch.contract.reasons import ReasonCode
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import DataSetRow, JobRow, LeaseRow, TrialRow, WorkerRow, WorkRow
+from lrsearch.jobs.spending import use_of
 from lrsearch.search.budget import allowance
-from lrsearch.spending import use_of
 
 WORKER_PRESENT_SECONDS = 90.0
 """A worker that was seen so long ago is taken to be there."""

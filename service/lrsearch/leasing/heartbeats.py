@@ -5,21 +5,21 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from lrsearch.advance import target_reached
 from lrsearch.contract.leases import Directive, Heartbeat, HeartbeatReply
 from lrsearch.contract.trials import EpochMetrics
-from lrsearch.cuts import cuts_of
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import JobRow, TrialRow
 from lrsearch.errors import invalid_field
-from lrsearch.fence import Held, fenced
-from lrsearch.jobs import request_of
-from lrsearch.pruning import pruning_reason
+from lrsearch.jobs.advance import target_reached
+from lrsearch.jobs.cuts import cuts_of
+from lrsearch.jobs.jobs import request_of
+from lrsearch.jobs.pruning import pruning_reason
+from lrsearch.jobs.trials import curves_of, record_epochs
+from lrsearch.leasing.fence import Held, fenced
+from lrsearch.leasing.trial_logs import note_lines
+from lrsearch.leasing.workers import note_seen
 from lrsearch.search.budget import Cut
 from lrsearch.settings import Settings
-from lrsearch.trial_logs import note_lines
-from lrsearch.trials import curves_of, record_epochs
-from lrsearch.workers import note_seen
 
 
 def heartbeat(

@@ -6,11 +6,11 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from lrsearch.access.principals import Principal
 from lrsearch.contract.jobs import OPEN
 from lrsearch.contract.keys import Limits
 from lrsearch.db.tables import ApiKeyRow, DataSetRow, JobRow, SourceModelRow, TrialRow
 from lrsearch.errors import LimitError
-from lrsearch.principals import Principal
 from lrsearch.settings import Settings
 
 JOBS_RETRY_SECONDS: Final = 60.0

@@ -2,7 +2,7 @@
 
 import structlog
 
-from lrsearch.principals import Principal
+from lrsearch.access.principals import Principal
 
 log = structlog.get_logger(__name__)
 

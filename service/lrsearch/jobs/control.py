@@ -4,10 +4,9 @@ from pydantic import ValidationError
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from lrsearch.advance import go_on
+from lrsearch.access.principals import Principal
 from lrsearch.contract.events import JobChanged
 from lrsearch.contract.jobs import OPEN, Job, JobChange, JobRequest, ResolvedRequest
-from lrsearch.cuts import cuts_of
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import (
     DataSetRow,
@@ -21,8 +20,10 @@ from lrsearch.db.tables import (
     WorkRow,
 )
 from lrsearch.errors import ConflictError, invalid_field
-from lrsearch.events import append_event
-from lrsearch.jobs import (
+from lrsearch.jobs.advance import go_on
+from lrsearch.jobs.cuts import cuts_of
+from lrsearch.jobs.events import append_event
+from lrsearch.jobs.jobs import (
     cancel_open_job,
     cancel_trial,
     find_job,
@@ -32,9 +33,8 @@ from lrsearch.jobs import (
     planned_trials,
     request_of,
 )
-from lrsearch.principals import Principal
+from lrsearch.jobs.trials import tell_ledger, trials_of
 from lrsearch.search.ledger import Ledger
-from lrsearch.trials import tell_ledger, trials_of
 
 
 def change_job(session: Session, job_id: str, principal: Principal, change: JobChange) -> Job:

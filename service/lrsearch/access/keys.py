@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
 
+from lrsearch.access.principals import Principal
 from lrsearch.contract.keys import Key, KeyChange, KeyRequest, Limits, NewKey
 from lrsearch.contract.pages import Page
 from lrsearch.db.engine import database_now
@@ -15,7 +16,6 @@ from lrsearch.db.tables import ApiKeyRow
 from lrsearch.errors import ConflictError, NotFoundError, UnauthenticatedError, invalid_field
 from lrsearch.ids import new_id
 from lrsearch.paging import newest_first
-from lrsearch.principals import Principal
 
 PREFIX: Final = "lrs_"
 """Begins every secret, so that leaked ones can be found."""

@@ -13,9 +13,9 @@ from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import EpochMetrics, Trial
 from lrsearch.db.tables import EpochRow, JobRow, OutboxRow, TrialRow, WorkRow
 from lrsearch.errors import NotFoundError
-from lrsearch.events import append_event
 from lrsearch.ids import new_id
-from lrsearch.waiting import reasons_of_trials
+from lrsearch.jobs.events import append_event
+from lrsearch.jobs.waiting import reasons_of_trials
 
 UNFINISHED = ("waiting", "running")
 

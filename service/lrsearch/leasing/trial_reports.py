@@ -9,17 +9,17 @@ from lrsearch.contract.events import TrialFinished
 from lrsearch.contract.leases import TrialReport
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import EpochMetrics
-from lrsearch.cuts import cuts_of
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import JobRow, TrialRow, WorkRow
 from lrsearch.errors import invalid_field
-from lrsearch.events import append_event
-from lrsearch.jobs import request_of, settle_reservation
+from lrsearch.jobs.cuts import cuts_of
+from lrsearch.jobs.events import append_event
+from lrsearch.jobs.jobs import request_of, settle_reservation
+from lrsearch.jobs.pruning import pruning_reason
+from lrsearch.jobs.tasks import known_task
+from lrsearch.jobs.trials import forget_checkpoint, forget_epochs, record_epochs, tell_ledger
 from lrsearch.metrics import count_trial
-from lrsearch.pruning import pruning_reason
 from lrsearch.search.winner import Contestant, Decision, decide
-from lrsearch.tasks import known_task
-from lrsearch.trials import forget_checkpoint, forget_epochs, record_epochs, tell_ledger
 
 Curves = Mapping[str, list[EpochMetrics]]
 """What is recorded of trials, by id; empty or left out for a trial without epochs."""

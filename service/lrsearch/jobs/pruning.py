@@ -3,11 +3,11 @@
 from sqlalchemy.orm import Session
 
 from lrsearch.db.tables import JobRow, TrialRow
-from lrsearch.jobs import request_of
+from lrsearch.jobs.jobs import request_of
+from lrsearch.jobs.tasks import known_task
+from lrsearch.jobs.trials import curves_of, trials_of
 from lrsearch.search.elimination import doomed
 from lrsearch.search.pruning import should_prune
-from lrsearch.tasks import known_task
-from lrsearch.trials import curves_of, trials_of
 
 
 def pruning_reason(session: Session, job: JobRow, trial: TrialRow) -> str | None:

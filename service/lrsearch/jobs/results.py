@@ -3,16 +3,16 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lrsearch.confirmation import confirmation_of, confirmed_in_words
 from lrsearch.contract.jobs import OPEN
 from lrsearch.contract.leases import FinalReport, TestScore
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.results import Contender, Cost, Result
 from lrsearch.db.tables import EpochRow, JobRow, TrialRow
 from lrsearch.errors import ConflictError, NotFoundError, invalid_field
-from lrsearch.jobs import request_of, source_model_of
+from lrsearch.jobs.confirmation import confirmation_of, confirmed_in_words
+from lrsearch.jobs.jobs import request_of, source_model_of
+from lrsearch.jobs.tasks import known_task
 from lrsearch.statistics import mcnemar_p_value, wilson_interval
-from lrsearch.tasks import known_task
 
 MINIMUM_TEST_IMAGES = 30
 """Below this a test accuracy says next to nothing, and none is reported."""

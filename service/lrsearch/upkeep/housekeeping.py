@@ -13,17 +13,17 @@ from time import monotonic
 import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from lrsearch.control import purge_deleted
 from lrsearch.db.engine import Database
-from lrsearch.garbage import BLOBS, CHECKPOINTS, collect_garbage
-from lrsearch.leases import expire_leases
+from lrsearch.jobs.control import purge_deleted
+from lrsearch.leasing.put_back import expire_leases
 from lrsearch.metrics import STORE_BYTES
-from lrsearch.outbox import drain_outbox, retry_set_aside
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
+from lrsearch.upkeep.garbage import BLOBS, CHECKPOINTS, collect_garbage
+from lrsearch.upkeep.outbox import drain_outbox, retry_set_aside
+from lrsearch.upkeep.webhooks import deliver_next
 from lrsearch.validation import validate_next
-from lrsearch.webhooks import deliver_next
 
 log = structlog.get_logger(__name__)
 

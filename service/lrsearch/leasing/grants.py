@@ -9,8 +9,6 @@ from typing import Final
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from lrsearch.advance import allowance_of, reserve_seconds
-from lrsearch.checkpoints import checkpoint_of
 from lrsearch.contract.events import TrialStarted
 from lrsearch.contract.leases import (
     CheckModelWork,
@@ -32,13 +30,15 @@ from lrsearch.db.tables import (
     WorkerRow,
     WorkRow,
 )
-from lrsearch.events import append_event
 from lrsearch.ids import new_id
-from lrsearch.jobs import request_of
+from lrsearch.jobs.advance import allowance_of, reserve_seconds
+from lrsearch.jobs.events import append_event
+from lrsearch.jobs.jobs import request_of
+from lrsearch.jobs.trials import tell_ledger
+from lrsearch.leasing.checkpoints import checkpoint_of
 from lrsearch.metrics import LEASES, once_committed
 from lrsearch.settings import Settings
 from lrsearch.source_models import source_model_as_contract
-from lrsearch.trials import tell_ledger
 
 _TASK: Final = (
     select(DataSetRow.fingerprint, SourceModelRow)

@@ -8,7 +8,8 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from lrsearch.beginnings import begin_job, fit_job
+from lrsearch.access.limits import require_room_for_a_job
+from lrsearch.access.principals import Principal, owned
 from lrsearch.contract.events import JobFinished, TrialFinished
 from lrsearch.contract.jobs import (
     OPEN,
@@ -32,18 +33,17 @@ from lrsearch.db.tables import (
     WorkRow,
 )
 from lrsearch.errors import ConflictError, NotFoundError, invalid_field
-from lrsearch.events import append_event
 from lrsearch.ids import new_id
-from lrsearch.limits import require_room_for_a_job
+from lrsearch.jobs.beginnings import begin_job, fit_job
+from lrsearch.jobs.events import append_event
+from lrsearch.jobs.probes import probe_of
+from lrsearch.jobs.trials import UNFINISHED, count_epochs, forget_checkpoint, tell_ledger
+from lrsearch.jobs.waiting import Reason, reasons_of_jobs
 from lrsearch.metrics import count_trial
 from lrsearch.paging import newest_first
-from lrsearch.principals import Principal, owned
-from lrsearch.probes import probe_of
 from lrsearch.search.baseline import BASELINE
 from lrsearch.search.proposals import require_strategy
 from lrsearch.source_models import find_source_model, require_ready_source_model
-from lrsearch.trials import UNFINISHED, count_epochs, forget_checkpoint, tell_ledger
-from lrsearch.waiting import Reason, reasons_of_jobs
 
 log = structlog.get_logger(__name__)
 

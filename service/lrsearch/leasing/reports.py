@@ -9,7 +9,6 @@ from hashlib import sha256
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lrsearch.advance import complete, go_on
 from lrsearch.contract.leases import (
     CheckModelReport,
     FailedReport,
@@ -22,13 +21,14 @@ from lrsearch.contract.leases import (
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import JobRow, LeaseRow, SourceModelRow, WorkRow
 from lrsearch.errors import ConflictError, LRSearchError, invalid_field, lease_lost
-from lrsearch.fence import Held, admitted, fenced, locked
-from lrsearch.jobs import end_job
-from lrsearch.probes import finish_probe, give_up_probe
+from lrsearch.jobs.advance import complete, go_on
+from lrsearch.jobs.jobs import end_job
+from lrsearch.jobs.probes import finish_probe, give_up_probe
+from lrsearch.jobs.trials import curves_of
+from lrsearch.leasing.fence import Held, admitted, fenced, locked
+from lrsearch.leasing.trial_logs import note_lines
+from lrsearch.leasing.trial_reports import TrialReports
 from lrsearch.store import Blob
-from lrsearch.trial_logs import note_lines
-from lrsearch.trial_reports import TrialReports
-from lrsearch.trials import curves_of
 
 
 def note_upload(session: Session, lease_id: str, token: str, work_id: str, weights: Blob) -> None:

@@ -11,8 +11,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import ColumnElement, delete, exists, select, union, update
 from sqlalchemy.orm import Session
 
-from lrsearch.checkpoints import checkpoint_store
-from lrsearch.control import delete_job
+from lrsearch.access.principals import NOBODY
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import (
     DataSetRow,
@@ -24,7 +23,8 @@ from lrsearch.db.tables import (
     WorkerRow,
     WorkRow,
 )
-from lrsearch.principals import NOBODY
+from lrsearch.jobs.control import delete_job
+from lrsearch.leasing.checkpoints import checkpoint_store
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore, Sweep
 

@@ -1,0 +1,1 @@
+"""A job's life: submitted, searched, confirmed, tested; why it waits; what a user may change."""

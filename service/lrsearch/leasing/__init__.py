@@ -1,0 +1,1 @@
+"""The workers' side: claims, leases and their fence, heartbeats, reports."""
