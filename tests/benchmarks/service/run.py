@@ -82,7 +82,7 @@ async def _suggestions(
                 await worker.finish(lease)
 
         await asyncio.gather(*map(warm, few))
-    _clear_outbox(installation)
+    clear_outbox(installation)
     interval = len(workers) / SUGGESTIONS_PER_SECOND
     deadline = time.monotonic() + max(seconds, interval)
 
@@ -114,7 +114,7 @@ async def _heartbeats(
     recipe = {"recipe": {"epochs": 1000}}
     await _submit(installation, quiet, 1 + len(workers) // 8, recipe)
     leases = await asyncio.gather(*(worker.claim() for worker in workers))
-    _clear_outbox(installation)
+    clear_outbox(installation)
     deadline = time.monotonic() + seconds
 
     async def beat(number: int) -> None:
@@ -209,10 +209,10 @@ async def _cancel_all(installation: Installation) -> None:
             ):
                 for job in page:
                     await http.post(f"/v1/jobs/{job['id']}/cancel")
-    _clear_outbox(installation)
+    clear_outbox(installation)
 
 
-def _clear_outbox(installation: Installation) -> None:
+def clear_outbox(installation: Installation) -> None:
     """Its drain is measured by itself, and shall not run into anything else that is."""
     with installation.database.write() as session:
         session.execute(delete(OutboxRow))
