@@ -18,7 +18,8 @@ from lrsearch.intake.limits import IntakeLimits
 from lrsearch.intake.members import Members
 from lrsearch.intake.validate import build_data_set
 from lrsearch.jobs.beginnings import begin_job, fit_job
-from lrsearch.jobs.jobs import end_job, lock_job
+from lrsearch.jobs.endings import end_job
+from lrsearch.jobs.jobs import lock_job
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
 

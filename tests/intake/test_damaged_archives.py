@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lrsearch.intake.errors import IntakeError
+from tests.fuzz.intake.damage import cut, repeat, take_out
 from tests.intake.uploads import COMPRESS, animals, build, tar_of, zip_of
 
 ROUNDS = 42
@@ -23,20 +24,6 @@ def flip(content: bytearray, chance: random.Random) -> None:
 def flip_near_the_end(content: bytearray, chance: random.Random) -> None:
     """Where a zip has its directory."""
     content[-chance.randint(1, min(1500, len(content)))] = chance.randint(0, 255)
-
-
-def cut(content: bytearray, chance: random.Random) -> None:
-    del content[chance.randrange(len(content)) :]
-
-
-def take_out(content: bytearray, chance: random.Random) -> None:
-    start = chance.randrange(len(content))
-    del content[start : start + chance.randint(1, 600)]
-
-
-def repeat(content: bytearray, chance: random.Random) -> None:
-    start = chance.randrange(len(content))
-    content[start:start] = content[start : start + chance.randint(1, 600)]
 
 
 DAMAGES: list[Damage] = [flip, flip_near_the_end, cut, take_out, repeat]

@@ -41,7 +41,7 @@ from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import DataSetRow, LeaseRow, OutboxRow, WorkRow
 from lrsearch.errors import LRSearchError
 from lrsearch.ids import new_id
-from lrsearch.jobs import control, events, jobs, trials
+from lrsearch.jobs import control, endings, events, jobs, submission, trials
 from lrsearch.jobs.results import get_result
 from lrsearch.leasing import heartbeats, put_back, reports, workers
 from lrsearch.leasing.checkpoints import note_checkpoint
@@ -129,7 +129,7 @@ class Rig:
         usual = {"data_set": "animals", "source_model": "random", "strategy": "exhaustive"}
         wanted = JobRequest(**{**usual, "confirm": False, **request}, recipe=Recipe(epochs=epochs))
         with self.database.write() as session:
-            job, _ = jobs.submit_job(session, wanted, principal, key)
+            job, _ = submission.submit_job(session, wanted, principal, key)
             if not probe:
                 session.execute(
                     update(WorkRow)
@@ -140,7 +140,7 @@ class Rig:
 
     def cancel(self, job_id: str) -> Job:
         with self.database.write() as session:
-            return jobs.cancel_job(session, job_id, NOBODY)
+            return endings.cancel_job(session, job_id, NOBODY)
 
     def change(self, job: Job, **change: Any) -> Job:
         with self.database.write() as session:

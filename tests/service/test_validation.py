@@ -15,7 +15,7 @@ from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.splits import Splits
 from lrsearch.db.tables import JobRow
 from lrsearch.errors import ConflictError
-from lrsearch.jobs.jobs import submit_job
+from lrsearch.jobs.submission import submit_job
 from lrsearch.store import BlobStore
 from lrsearch.validation import validate_next
 from tests.api.samples import silhouettes, zip_of

@@ -22,17 +22,10 @@ from lrsearch.db.tables import (
 from lrsearch.errors import ConflictError, invalid_field
 from lrsearch.jobs.advance import go_on
 from lrsearch.jobs.cuts import cuts_of
+from lrsearch.jobs.endings import cancel_open_job, cancel_trial
 from lrsearch.jobs.events import append_event
-from lrsearch.jobs.jobs import (
-    cancel_open_job,
-    cancel_trial,
-    find_job,
-    job_as_contract,
-    lock_job,
-    lock_open_job,
-    planned_trials,
-    request_of,
-)
+from lrsearch.jobs.jobs import find_job, job_as_contract, lock_job, lock_open_job, request_of
+from lrsearch.jobs.submission import planned_trials
 from lrsearch.jobs.trials import tell_ledger, trials_of
 from lrsearch.search.ledger import Ledger
 

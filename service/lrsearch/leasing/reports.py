@@ -22,7 +22,7 @@ from lrsearch.db.engine import Database
 from lrsearch.db.tables import JobRow, LeaseRow, SourceModelRow, WorkRow
 from lrsearch.errors import ConflictError, LRSearchError, invalid_field, lease_lost
 from lrsearch.jobs.advance import complete, go_on
-from lrsearch.jobs.jobs import end_job
+from lrsearch.jobs.endings import end_job
 from lrsearch.jobs.probes import finish_probe, give_up_probe
 from lrsearch.jobs.trials import curves_of
 from lrsearch.leasing.fence import Held, admitted, fenced, locked

@@ -13,8 +13,9 @@ from lrsearch.db.engine import database_now
 from lrsearch.db.tables import JobRow, TrialRow, WorkRow
 from lrsearch.errors import invalid_field
 from lrsearch.jobs.cuts import cuts_of
+from lrsearch.jobs.endings import settle_reservation
 from lrsearch.jobs.events import append_event
-from lrsearch.jobs.jobs import request_of, settle_reservation
+from lrsearch.jobs.jobs import request_of
 from lrsearch.jobs.pruning import pruning_reason
 from lrsearch.jobs.tasks import known_task
 from lrsearch.jobs.trials import forget_checkpoint, forget_epochs, record_epochs, tell_ledger

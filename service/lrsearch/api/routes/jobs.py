@@ -22,7 +22,7 @@ from lrsearch.contract.pages import Page
 from lrsearch.contract.results import Result
 from lrsearch.contract.trials import Trial
 from lrsearch.db.tables import JobRow
-from lrsearch.jobs import control, jobs, results, trials
+from lrsearch.jobs import control, endings, jobs, results, submission, trials
 from lrsearch.jobs.events import events_after
 from lrsearch.leasing import trial_logs
 
@@ -149,7 +149,7 @@ def delete_job(job_id: str, service: Running, principal: Submitter) -> None:
 def cancel_job(job_id: str, service: Running, principal: Submitter) -> Job:
     """End a job now; its running trials stop with their next heartbeat."""
     with service.database.write() as session:
-        job = jobs.cancel_job(session, job_id, principal)
+        job = endings.cancel_job(session, job_id, principal)
     audit.record(principal, "cancel_job", job=job_id)
     service.changed()
     return job
@@ -234,7 +234,7 @@ def _submit(
     service: Service, request: JobRequest, principal: Principal, idempotency_key: str | None
 ) -> tuple[Job, bool]:
     with service.database.write() as session:
-        return jobs.submit_job(session, request, principal, idempotency_key)
+        return submission.submit_job(session, request, principal, idempotency_key)
 
 
 def _require_job(service: Service, job_id: str, principal: Principal) -> None:
