@@ -39,7 +39,6 @@ from lrsearch.contract.trials import EpochMetrics, Trial
 from lrsearch.contract.workers import Device, DeviceKind, WorkerRegistration
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import DataSetRow, LeaseRow, OutboxRow, WorkRow
-from lrsearch.errors import LRSearchError
 from lrsearch.ids import new_id
 from lrsearch.jobs import control, endings, events, jobs, submission, trials
 from lrsearch.jobs.results import get_result
@@ -216,13 +215,11 @@ class Rig:
 
     def report(self, lease: Lease, work: Work, report: Report) -> ReportReply:
         [answer] = self.report_together((lease, work, report))
-        if isinstance(answer, LRSearchError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def report_together(
-        self, *sent: tuple[Lease, Work, Report]
-    ) -> list[ReportReply | LRSearchError]:
+    def report_together(self, *sent: tuple[Lease, Work, Report]) -> list[ReportReply | Exception]:
         """Reports that came in at the same time."""
         return reports.take_reports(
             self.database,

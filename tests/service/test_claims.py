@@ -331,6 +331,20 @@ def test_a_job_that_has_nothing_to_give_is_asked_again_once_something_of_it_chan
     assert _jobs([rig.try_claim(), rig.try_claim()]) == [job.id, None]
 
 
+def test_a_baseline_has_its_seconds_before_others_that_are_claimed_with_it(rig: Rig) -> None:
+    job = rig.submit(budget=Budget(seconds=100.0))
+    baseline, second = rig.claim_together(rig.worker(), rig.worker())
+    assert isinstance(baseline, Lease)
+    [work] = baseline.work
+    assert isinstance(work, TrialWork)
+    assert (work.number, work.seconds_limit, second) == (0, 100.0, None)
+    rig.complete(baseline, 0.5, seconds=40.0)
+    [first] = rig.claim().work
+    assert isinstance(first, TrialWork)
+    assert first.seconds_limit == 60.0
+    assert rig.job(job).spent.seconds == 40.0
+
+
 def _job(lease: Lease) -> str:
     assert lease.task is not None
     return lease.task.job_id

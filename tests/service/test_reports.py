@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import DataError
 
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import TrialFinished
@@ -298,3 +299,34 @@ def test_a_report_that_comes_twice_at_once_counts_once(rig: Rig) -> None:
     sent = (lease, lease.work[0], failed)
     assert rig.report_together(sent, sent) == [ReportReply()] * 2
     assert rig.job(job).spent.seconds == 3.0
+
+
+@pytest.mark.parametrize("settings", ["postgres"], indirect=True)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_report_that_the_database_cannot_keep_harms_none_that_come_with_it(
+    rig: Rig, jobs: int
+) -> None:
+    submitted = [rig.submit(budget=Budget(trials=1)) for _ in range(jobs)]
+    leases = [rig.claim() for _ in range(2 * jobs)]
+    failed = TrialReport(outcome="failed", reason="out of memory", curve=[], seconds=1.0)
+    odd = failed.model_copy(update={"reason": "NUL: \0"})
+    sent = [(lease, lease.work[0], failed) for lease in leases]
+    refused, *taken = rig.report_together((leases[0], leases[0].work[0], odd), *sent[1:])
+    assert isinstance(refused, DataError)
+    assert taken == [ReportReply()] * len(sent[1:])
+    assert rig.trials(submitted[0])[0].state == "running"
+    assert rig.report_together(*sent) == [ReportReply()] * len(sent)
+    assert {rig.job(job).state for job in submitted} == {"failed"}
+
+
+@pytest.mark.parametrize("settings", ["postgres"], indirect=True)
+def test_a_report_on_a_lease_that_cannot_be_harms_none_that_come_with_it(rig: Rig) -> None:
+    rig.submit()
+    lease = rig.claim()
+    failed = TrialReport(outcome="failed", reason="out of memory", curve=[], seconds=1.0)
+    nowhere = lease.model_copy(update={"id": "a\0b"})
+    refused, taken = rig.report_together(
+        (nowhere, lease.work[0], failed), (lease, lease.work[0], failed)
+    )
+    assert isinstance(refused, DataError)
+    assert taken == ReportReply()

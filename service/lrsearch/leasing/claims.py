@@ -10,6 +10,7 @@ Claims that come in together are served together, since most of what one costs i
 from collections.abc import Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, select
@@ -19,7 +20,7 @@ from lrsearch.contract.jobs import OPEN
 from lrsearch.contract.leases import Claim, Lease
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import JobRow, TrialRow, WorkerRow, WorkRow
-from lrsearch.jobs.advance import advance, propose_trials
+from lrsearch.jobs.advance import advance, allowance_of, propose_trials, reserve_seconds
 from lrsearch.leasing.grants import Piece, grant, grant_check, task_of
 from lrsearch.leasing.turns import check_to_make, jobs_to_wait_for, next_job, overview
 from lrsearch.leasing.workers import note_seen, worker_unknown
@@ -197,6 +198,7 @@ def _shares(session: Session, job: JobRow, wants: list[int]) -> list[list[Piece]
         wants: How many trials each can take; the first ones are served first.
     """
     shares = _waiting(session, job, wants)
+    _reserve_for_baseline(job, shares)
     if rest := wants[len(shares) :]:
         shares += _divided(propose_trials(session, job, sum(rest)), rest)
     if not shares:
@@ -215,6 +217,13 @@ def _waiting(session: Session, job: JobRow, wants: list[int]) -> list[list[Piece
     shares = _divided(found["trial"], wants) or [[]]
     shares[0] = found["probe"] + shares[0]
     return [share for share in shares if share]
+
+
+def _reserve_for_baseline(job: JobRow, shares: list[list[Piece]]) -> None:
+    """Set aside its seconds, before proposals for others can take them all."""
+    for _, trial in chain.from_iterable(shares):
+        if trial is not None and trial.baseline and trial.seconds_reserved is None:
+            reserve_seconds(job, trial, allowance_of(job, [trial]))
 
 
 def _divided(pieces: Sequence[Piece], wants: list[int]) -> list[list[Piece]]:

@@ -31,7 +31,6 @@ from lrsearch.db.tables import (
     WorkRow,
 )
 from lrsearch.ids import new_id
-from lrsearch.jobs.advance import allowance_of, reserve_seconds
 from lrsearch.jobs.events import append_event
 from lrsearch.jobs.jobs import request_of
 from lrsearch.jobs.trials import tell_ledger
@@ -141,8 +140,6 @@ def _begin_trial(
     session: Session, worker: WorkerRow, job: JobRow, work: WorkRow, trial: TrialRow
 ) -> TrialWork:
     now: datetime = database_now(session)
-    if trial.baseline and trial.seconds_reserved is None:
-        reserve_seconds(job, trial, allowance_of(job, [trial]))
     if job.state == "waiting":
         job.state, job.started_at = "running", now
     job.device = job.device or worker.device["kind"]

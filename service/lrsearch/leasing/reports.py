@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from sqlalchemy import select
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from lrsearch.contract.leases import (
@@ -53,13 +55,21 @@ class Sent:
     """What lines in the log are to say of it."""
 
 
-Answer = ReportReply | LRSearchError
+Answer = ReportReply | Exception
+
+_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
+"""Errors of a database that answers nobody now."""
 
 
 def take_reports(database: Database, sent: Sequence[Sent]) -> list[Answer]:
     """What each report is answered: a reply, or the error with which it is refused.
 
-    Those on one job are taken in one transaction.
+    Those on one job are taken in one transaction. What is wrong with one, as a character that the
+    database cannot keep, harms none of the others.
+
+    Raises:
+        SQLAlchemyError: The database is away. What was taken by then stands, and gets the same
+            reply again.
     """
     answers: dict[int, Answer] = {}
     for numbers in _by_job(database, sent):
@@ -72,7 +82,9 @@ def _take_jobs(database: Database, sent: Sequence[Sent]) -> list[Answer]:
     try:
         with database.write() as session:
             return _take_together(session, sent)
-    except LRSearchError as error:  # found out when something had changed already: none counts
+    except _AWAY:
+        raise
+    except Exception as error:  # found out when something had changed already: none counts
         if len(sent) == 1:
             return [error]
         return [answer for each in sent for answer in _take_jobs(database, [each])]
@@ -82,11 +94,14 @@ def _by_job(database: Database, sent: Sequence[Sent]) -> list[list[int]]:
     """Numbers of the reports of each job; those that belong to none are alone."""
     if len(sent) == 1:
         return [[0]]
-    with database.read() as session:
-        leases = select(LeaseRow.id, LeaseRow.job_id).where(
-            LeaseRow.id.in_({each.lease_id for each in sent})
-        )
-        jobs = dict(session.execute(leases).all())
+    leases = select(LeaseRow.id, LeaseRow.job_id).where(
+        LeaseRow.id.in_({each.lease_id for each in sent})
+    )
+    try:
+        with database.read() as session:
+            jobs = dict(session.execute(leases).all())
+    except DataError:  # one of these ids is none; which one, each will be told by itself
+        jobs = {}
     together: dict[str, list[int]] = defaultdict(list)
     for number, each in enumerate(sent):
         together[jobs.get(each.lease_id) or f"report {number}"].append(number)
