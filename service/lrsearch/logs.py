@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 from structlog.processors import ExceptionRenderer
@@ -32,7 +32,7 @@ def configure_logs(stream: TextIO) -> None:
     )
     structlog.configure(
         processors=[*shared, *rendered],
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Spoken(stream))),
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -45,6 +45,23 @@ def configure_logs(stream: TextIO) -> None:
     for chatty in ("alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").addFilter(is_news)
+
+
+class _Spoken:
+    """A stream for what may be lost: a full disk or a closed pipe stops nobody who logs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, where that can be done."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """As `write`."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def is_news(record: logging.LogRecord) -> bool:

@@ -1,5 +1,6 @@
 """The connection to the database, its transactions and its clock."""
 
+import logging
 import select as sockets
 import threading
 from collections import defaultdict
@@ -19,6 +20,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.functions import FunctionElement
 
 from lrsearch.db.tables import Instant
+
+_log = logging.getLogger(__name__)
+"""Python's own, which raises nothing where it cannot write."""
 
 _locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 """For SQLite, which one process owns: what PostgreSQL's advisory locks are elsewhere."""
@@ -70,7 +74,10 @@ class Database:
         with self._write.begin() as session:
             yield session
         for act in session.info.pop(_ACTS, ()):
-            act()
+            try:
+                act()
+            except Exception:  # as where nobody reads the log any more: what is written stands
+                _log.exception("what was to follow a transaction failed")
 
     @contextmanager
     def alone(self, name: str) -> Iterator[bool]:
@@ -103,7 +110,10 @@ class Database:
 
 
 def after_commit(session: Session, act: Callable[[], object]) -> None:
-    """Do something once what `Database.write` writes is there for all to see, and only then."""
+    """Do something once what `Database.write` writes is there for all to see, and only then.
+
+    Where it fails, that is logged; it undoes nothing.
+    """
     here = copy_context()  # which says what lines in the log are about
     session.info.setdefault(_ACTS, []).append(lambda: here.run(act))
 
