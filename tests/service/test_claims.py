@@ -294,6 +294,20 @@ def test_owners_take_turns_among_claims_that_come_together(rig: Rig) -> None:
     assert sum(job in bobs for job in jobs) == 2
 
 
+def test_jobs_that_others_hold_for_a_moment_are_waited_for_in_their_turn(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, bob = _submitter("ada"), _submitter("bob")
+    older, adas, bobs = (rig.submit(principal=who, priority=5).id for who in (ada, ada, bob))
+    urgent = rig.submit(principal=bob, priority=9, budget=Budget(trials=1)).id
+    monkeypatch.setattr(claims, "next_job", lambda *_, **__: None)  # all are held
+    jobs = _jobs(rig.claim_together(*(rig.worker() for _ in range(6))))
+    assert jobs[:2] == [urgent, urgent]
+    # Two pieces of Bob's work run by then, and none of Ada's.
+    assert jobs[2:] == [older, older, older, bobs]
+    assert adas not in jobs
+
+
 def test_one_who_is_not_registered_does_not_hold_up_the_others(rig: Rig) -> None:
     rig.submit()
     stranger = "00000000-0000-7000-8000-000000000000"

@@ -317,6 +317,24 @@ def test_what_the_ledger_refuses_is_set_aside_and_tried_again_later(
 
 
 @one_database
+def test_who_stops_leaves_what_has_still_to_be_told_to_another_time(
+    rig: Rig, ledger: Ledger
+) -> None:
+    jobs = [rig.submit(protocol=LastLayer(ll=[0.02])) for _ in range(2)]
+    rig.run()
+    with rig.database.read() as session:
+        waiting = session.scalar(select(func.count()).select_from(OutboxRow))
+    assert waiting is not None
+    asked = iter([False, False, True, True])  # before the first job, its first entry, its second
+    told = drain_outbox(rig.database, ledger, stopped=lambda: next(asked))
+    assert 0 < told < waiting / 2
+    assert next(asked, None) is None
+    assert drain_outbox(rig.database, ledger) == waiting - told
+    for job in jobs:
+        _assert_mirrored(rig, ledger, job)
+
+
+@one_database
 def test_the_study_shows_the_task_and_in_the_end_the_verdict(rig: Rig, ledger: Ledger) -> None:
     job = rig.submit(protocol=LastLayer(ll=[0.02]), images_per_label=20)
     drain_outbox(rig.database, ledger)

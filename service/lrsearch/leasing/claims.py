@@ -22,7 +22,7 @@ from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import JobRow, TrialRow, WorkerRow, WorkRow
 from lrsearch.jobs.advance import advance, allowance_of, propose_trials, reserve_seconds
 from lrsearch.leasing.grants import Piece, grant, grant_check, task_of
-from lrsearch.leasing.turns import check_to_make, jobs_to_wait_for, next_job, overview
+from lrsearch.leasing.turns import Overview, check_to_make, jobs_to_wait_for, next_job, overview
 from lrsearch.leasing.workers import note_seen, worker_unknown
 from lrsearch.settings import Settings
 
@@ -88,12 +88,12 @@ def _serve_all(
     while open_claims:
         with database.write() as session:
             served = _serve_next(session, open_claims, in_vain, settings)
-        if served is None:
+        if served is None and not (
+            served := _serve_locked(database, open_claims, in_vain, settings)
+        ):
             break
         answers.update(served)
         open_claims = {n: claim for n, claim in open_claims.items() if n not in answers}
-    if open_claims:
-        _serve_locked(database, open_claims, in_vain, settings, answers)
 
 
 def _serve_next(
@@ -119,35 +119,32 @@ def _serve_next(
     job = next_job(session, there.kinds, in_vain, fair=there.several_owners)
     if job is None:
         return None
-    takers = {n: Taker(there.workers[wanted[n]], asked) for n, asked in claims.items()}
-    if there.several_owners:  # who has got something may be behind others now
-        takers = dict(list(_fitting(takers, job).items())[:1])
-    answers = _serve(session, job, takers, settings)
+    answers = _serve(session, job, _takers(there, claims, job), settings)
     if not answers:
         in_vain.append(job.id)
     return answers
 
 
 def _serve_locked(
-    database: Database,
-    claims: Mapping[int, Asked],
-    in_vain: list[str],
-    settings: Settings,
-    answers: Answers,
-) -> None:
-    """Add answers from jobs that others hold for a moment; each is waited for."""
+    database: Database, claims: Mapping[int, Asked], in_vain: list[str], settings: Settings
+) -> Answers:
+    """Answers from the first job that has something, of those that others hold for a moment.
+
+    Each is waited for. Those that have nothing are added to `in_vain`.
+    """
     with database.read() as session:
         there = overview(session, {asked.claim.worker_id for asked in claims.values()})
-        busy = jobs_to_wait_for(session, there.kinds, in_vain)
-    takers = {n: Taker(there.workers[it.claim.worker_id], it) for n, it in claims.items()}
+        busy = jobs_to_wait_for(session, there.kinds, in_vain, fair=there.several_owners)
     for job_id in busy:
         with database.write() as session:
             job = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
-            served = {} if job is None else _serve(session, job, takers, settings)
-        answers.update(served)
-        takers = {n: taker for n, taker in takers.items() if n not in answers}
-        if not takers:
-            break
+            served = (
+                {} if job is None else _serve(session, job, _takers(there, claims, job), settings)
+            )
+        if served:
+            return served
+        in_vain.append(job_id)
+    return {}
 
 
 class Taker(NamedTuple):
@@ -159,6 +156,14 @@ class Taker(NamedTuple):
 
 Takers = dict[int, Taker]
 """By number of the claim."""
+
+
+def _takers(there: Overview, claims: Mapping[int, Asked], job: JobRow) -> Takers:
+    """Those who may have something of a job; only one of them where principals take turns."""
+    takers = {n: Taker(there.workers[it.claim.worker_id], it) for n, it in claims.items()}
+    if there.several_owners:  # who has got something may be behind others now
+        takers = dict(list(_fitting(takers, job).items())[:1])
+    return takers
 
 
 def _serve(session: Session, job: JobRow, takers: Takers, settings: Settings) -> Answers:

@@ -55,24 +55,20 @@ _RUNNING = (  # how much work runs now for each principal that has jobs
     .subquery()
 )
 
-_OLDEST: Final = (
-    select(JobRow)
-    .where(_MAY_GIVE)
-    .order_by(JobRow.priority.desc(), JobRow.id)
-    .limit(1)
-    .with_for_update(of=JobRow, skip_locked=True)
-)
+_BY_AGE: Final = select(JobRow).where(_MAY_GIVE).order_by(JobRow.priority.desc(), JobRow.id)
 
-_FAIREST: Final = (
+_IN_TURN: Final = (
     select(JobRow)
     .where(_MAY_GIVE)
     .outerjoin(_RUNNING, _RUNNING.c.owner == JobRow.owner)
     .order_by(JobRow.priority.desc(), func.coalesce(_RUNNING.c.pieces, 0), JobRow.id)
-    .limit(1)
-    .with_for_update(of=JobRow, skip_locked=True)
 )
 
-_BUSY: Final = select(JobRow.id).where(_MAY_GIVE)
+_OLDEST: Final = _BY_AGE.limit(1).with_for_update(of=JobRow, skip_locked=True)
+_FAIREST: Final = _IN_TURN.limit(1).with_for_update(of=JobRow, skip_locked=True)
+
+_BUSY: Final = _BY_AGE.with_only_columns(JobRow.id)
+_BUSY_IN_TURN: Final = _IN_TURN.with_only_columns(JobRow.id)
 
 
 class Overview(NamedTuple):
@@ -125,7 +121,8 @@ def next_job(
 
 
 def jobs_to_wait_for(
-    session: Session, kinds: Collection[str], in_vain: Collection[str]
+    session: Session, kinds: Collection[str], in_vain: Collection[str], *, fair: bool
 ) -> list[str]:
-    """Ids of jobs that may have something, and are held by others for a moment."""
-    return list(session.scalars(_BUSY, {"kinds": list(kinds), "in_vain": list(in_vain)}))
+    """Ids of jobs that may have something, and are held by others for a moment, in their turn."""
+    given = {"kinds": list(kinds), "in_vain": list(in_vain)}
+    return list(session.scalars(_BUSY_IN_TURN if fair else _BUSY, given))

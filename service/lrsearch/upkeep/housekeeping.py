@@ -129,7 +129,7 @@ class Housekeeping:
 
     def _mirror(self) -> None:
         # Apart from `keep`: leases must expire in time, however much there is to tell.
-        drain_outbox(self._database, self._ledger, self._give_way)
+        drain_outbox(self._database, self._ledger, self._give_way, self._stop.is_set)
 
     def _give_way(self, seconds: float) -> None:
         """After so many seconds of telling: in a storm of requests, these come first."""

@@ -31,7 +31,10 @@ BATCH = 200
 
 
 def drain_outbox(
-    database: Database, ledger: Ledger, rest: Callable[[float], None] = lambda seconds: None
+    database: Database,
+    ledger: Ledger,
+    rest: Callable[[float], None] = lambda seconds: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> int:
     """Tell the ledger all that waits.
 
@@ -39,6 +42,7 @@ def drain_outbox(
         database: Our own tables.
         ledger: The studies.
         rest: Called after each job's telling with the seconds that it took.
+        stopped: Asked before each telling whether what waits is left to another time.
 
     Returns:
         How many entries were told.
@@ -52,8 +56,10 @@ def drain_outbox(
         ).all()
     told = 0
     for job_id in jobs:
+        if stopped():
+            break
         began = monotonic()
-        told += _drain_job(database, ledger, job_id)
+        told += _drain_job(database, ledger, job_id, stopped)
         rest(monotonic() - began)
     return told
 
@@ -66,11 +72,13 @@ def retry_set_aside(database: Database) -> None:
         )
 
 
-def _drain_job(database: Database, ledger: Ledger, job_id: str) -> int:
+def _drain_job(database: Database, ledger: Ledger, job_id: str, stopped: Callable[[], bool]) -> int:
     told = 0
     with database.alone(f"outbox:{job_id}") as mine:
         while mine and (entries := _next_entries(database, job_id)):
             for about in _by_trial(entries):
+                if stopped():
+                    return told
                 try:
                     _tell(database, ledger, about[0])
                 except Exception:
