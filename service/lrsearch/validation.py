@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from lrsearch.db.engine import Database, database_now
+from lrsearch.db.engine import AWAY, Database, database_now
 from lrsearch.db.tables import DataSetRow, JobRow, TrialRow
 from lrsearch.errors import InvalidError
 from lrsearch.intake.archives import archive_members
@@ -63,7 +63,8 @@ def validate_next(database: Database, store: BlobStore, settings: Settings) -> b
         _build(database, store, data_set_id, members, limits)
     except IntakeError as error:
         _reject(database, data_set_id, error)
-    except OSError as error:  # a full disk is not the images' fault: tried again later
+    # A full disk and a database that is away are not the images' fault: tried again later.
+    except (OSError, *AWAY) as error:
         log.warning("validation was interrupted", data_set=data_set_id, error=str(error))
     except Exception as error:
         log.exception("validation failed", data_set=data_set_id)

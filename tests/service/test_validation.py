@@ -2,10 +2,13 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
-from lrsearch import data_sets
+from lrsearch import data_sets, validation
 from lrsearch.access.principals import NOBODY
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import JobFinished
@@ -13,7 +16,7 @@ from lrsearch.contract.jobs import JobRequest
 from lrsearch.contract.leases import ProbeWork, TrialWork
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.splits import Splits
-from lrsearch.db.tables import JobRow
+from lrsearch.db.tables import DataSetRow, JobRow
 from lrsearch.errors import ConflictError
 from lrsearch.jobs.submission import submit_job
 from lrsearch.store import BlobStore
@@ -147,4 +150,20 @@ def test_a_job_that_is_submitted_at_the_last_moment_is_not_forgotten(
             session.flush()
             validation = other.submit(validate_next, rig.database, store, rig.settings)
         assert validation.result()
+    assert [trial.state for trial in rig.trials(job)] == ["waiting"]
+
+
+def test_a_database_that_goes_away_meanwhile_is_not_the_images_fault(
+    rig: Rig, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(rig, store, zip_of(silhouettes()))
+    job = rig.submit(data_set="birds")
+    away = OperationalError("SELECT", {}, Exception("it restarts"))
+    with monkeypatch.context() as patch:
+        patch.setattr(validation, "begin_job", Mock(side_effect=away))
+        validate(rig, store)
+    assert rig.job(job).reason_code == "data_set_validating"
+    with rig.database.write() as session:  # it is some other replica's turn
+        session.execute(update(DataSetRow).values(validator_until=None))
+    validate(rig, store)
     assert [trial.state for trial in rig.trials(job)] == ["waiting"]

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import URL, Connection, create_engine, event, select, text
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.functions import FunctionElement
@@ -34,6 +35,9 @@ POOL_CONNECTIONS = 10
 
 HUNG_SECONDS = 60.0
 """Rest of a transaction after which the server ends it: longer than any of ours computes."""
+
+AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
+"""Errors of a database that cannot answer now, whoever asks what: it is to be asked again."""
 
 
 class Database:

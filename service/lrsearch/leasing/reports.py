@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from sqlalchemy import select
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Session
 
 from lrsearch.contract.leases import (
@@ -20,7 +19,7 @@ from lrsearch.contract.leases import (
     ReportReply,
     TrialReport,
 )
-from lrsearch.db.engine import Database
+from lrsearch.db.engine import AWAY, Database
 from lrsearch.db.tables import JobRow, LeaseRow, SourceModelRow, WorkRow
 from lrsearch.errors import ConflictError, LRSearchError, invalid_field, lease_lost
 from lrsearch.jobs.advance import complete, go_on
@@ -57,9 +56,6 @@ class Sent:
 
 Answer = ReportReply | Exception
 
-_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
-"""Errors of a database that answers nobody now."""
-
 
 def take_reports(database: Database, sent: Sequence[Sent]) -> list[Answer]:
     """What each report is answered: a reply, or the error with which it is refused.
@@ -82,7 +78,7 @@ def _take_jobs(database: Database, sent: Sequence[Sent]) -> list[Answer]:
     try:
         with database.write() as session:
             return _take_together(session, sent)
-    except _AWAY:
+    except AWAY:
         raise
     except Exception as error:  # found out when something had changed already: none counts
         if len(sent) == 1:
