@@ -1,8 +1,9 @@
 """Claims that wait for work."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -15,6 +16,8 @@ from lrsearch.contract.leases import (
     ProbeWork,
     TrialWork,
 )
+from lrsearch.leasing.claims import Asked
+from lrsearch.leasing.put_back import GONE
 from tests.api.conftest import Json, problem, until
 from tests.api.fake_worker import FakeWorker
 from tests.api.samples import checkpoint
@@ -94,13 +97,39 @@ def test_a_claim_whose_worker_has_gone_takes_nothing(
     monkeypatch.setattr(routes, "CLAIM_POLL_SECONDS", NEVER_POLLS)
     gone, there = FakeWorker(api, "gone"), FakeWorker(api, "there")
     body = Claim(worker_id=gone.worker.id, wait_seconds=LONG).model_dump_json()
-    head = "POST /v1/leases HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", api.port)) as connection:
-        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        connection.sendall(_post(body))
         until(lambda: waits(api, gone))
     job = submit({"data_set": "animals", "source_model": "random"})
     there.claim()
     baseline = api.get(f"/v1/jobs/{job['id']}/trials/0").json()
+    assert (baseline["worker"], baseline["attempts"]) == ("there", 1)
+
+
+def test_what_is_granted_to_one_who_has_gone_meanwhile_waits_again(
+    api: Api, submit: Callable[[Json], Json], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, there = FakeWorker(api, "gone"), FakeWorker(api, "there")
+    job = submit({"data_set": "animals", "source_model": "random"})
+    body = Claim(worker_id=gone.worker.id).model_dump_json()
+    begun, let_go, serve = Event(), Event(), api.service.claims._serve
+
+    def hold_up(claims: Sequence[Asked]) -> Sequence[Lease | Exception | None]:
+        begun.set()
+        assert let_go.wait(PATIENCE)
+        return serve(claims)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(api.service.claims, "_serve", hold_up)
+        with socket.create_connection(("127.0.0.1", api.port)) as connection:
+            connection.sendall(_post(body))
+            assert begun.wait(PATIENCE)
+        assert api.get("/healthz").status_code == 200  # it has noticed by now
+        let_go.set()
+        path = f"/v1/jobs/{job['id']}/trials/0"
+        until(lambda: GONE in (api.get(path).json()["reason"] or ""))
+    there.claim()
+    baseline = api.get(path).json()
     assert (baseline["worker"], baseline["attempts"]) == ("there", 1)
 
 
@@ -109,3 +138,9 @@ def test_a_worker_that_is_not_registered_is_told_to_register(shared: Api) -> Non
         "/v1/leases", json={"worker_id": "00000000-0000-7000-8000-000000000000", "wait_seconds": 0}
     )
     assert "POST /v1/workers" in problem(answer, 404, "worker_unknown")["remedy"]
+
+
+def _post(body: str) -> bytes:
+    """A claim as it is sent."""
+    head = "POST /v1/leases HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()

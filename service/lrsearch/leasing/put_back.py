@@ -16,13 +16,16 @@ from lrsearch.leasing.reports import give_up
 from lrsearch.metrics import EXPIRIES, once_committed
 from lrsearch.settings import Settings
 
+STOPPED = "the worker was stopped and handed it back"
+GONE = "the worker had gone when it was given out"
 
-def release_lease(session: Session, lease_id: str, token: str) -> None:
+
+def release_lease(session: Session, lease_id: str, token: str, why: str = STOPPED) -> None:
     """Hand back what is not reported; the attempt is not counted."""
     held = fenced(session, lease_id, token)
     held.lease.state = "released"
     paused = held.job is not None and held.job.paused
-    reason = "the job was paused" if paused else "the worker was stopped and handed it back"
+    reason = "the job was paused" if paused else why
     for work in held.running:
         work.attempts -= 1
         _put_back(session, held, work, reason)

@@ -47,6 +47,8 @@ async def claim(body: Claim, request: Request, service: Running, _: WorkerKey) -
         ring = service.bell.next_ring()
         lease = await service.claims.ask(Asked(body))
         if lease is not None:
+            if await request.is_disconnected():  # else its work would wait until it expires
+                await service.in_lane(_release, service, lease.id, lease.token, put_back.GONE)
             service.changed()
             return json_response(lease)
         left = deadline - monotonic()
@@ -131,9 +133,13 @@ async def report(
 @router.post("/{lease_id}/release", status_code=status.HTTP_204_NO_CONTENT)
 def release(lease_id: str, service: Running, _: WorkerKey, token: Token) -> None:
     """Hand back what is not reported; it waits for another worker, and no attempt is counted."""
-    with service.database.write() as session:
-        put_back.release_lease(session, lease_id, token)
+    _release(service, lease_id, token, put_back.STOPPED)
     service.changed()
+
+
+def _release(service: Service, lease_id: str, token: str, why: str) -> None:
+    with service.database.write() as session:
+        put_back.release_lease(session, lease_id, token, why)
 
 
 def _heartbeat(service: Service, lease_id: str, token: str, beat: Heartbeat) -> HeartbeatReply:
