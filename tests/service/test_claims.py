@@ -17,6 +17,7 @@ from lrsearch.contract.protocols import Graduated, LastLayer, LogRange
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.workers import DeviceKind
 from lrsearch.errors import NotFoundError
+from lrsearch.jobs.jobs import lock_job
 from lrsearch.leasing import claims
 from tests.service.rig import EPOCHS, Rig, final_report_of
 
@@ -306,6 +307,18 @@ def test_jobs_that_others_hold_for_a_moment_are_waited_for_in_their_turn(
     # Two pieces of Bob's work run by then, and none of Ada's.
     assert jobs[2:] == [older, older, older, bobs]
     assert adas not in jobs
+
+
+@pytest.mark.parametrize("settings", ["postgres"], indirect=True)
+def test_a_job_that_somebody_keeps_locked_is_not_waited_for_to_the_end(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "LONGEST_WAIT_SECONDS", 0.05)
+    job, worker = rig.submit(), rig.worker()
+    with rig.database.write() as session:
+        assert lock_job(session, job.id) is not None
+        assert rig.try_claim(worker) is None
+    assert rig.try_claim(worker) is not None
 
 
 def test_one_who_is_not_registered_does_not_hold_up_the_others(rig: Rig) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import URL, Connection, create_engine, event, select, text
-from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
@@ -145,6 +145,21 @@ def database_now(session: Session) -> datetime:
         now = session.execute(select(Clock())).scalar_one()
         note_clock(session, now)
     return cast(datetime, now)
+
+
+def wait_at_most(session: Session, seconds: float) -> None:
+    """Have this transaction give up a lock that it has to wait for any longer, on PostgreSQL.
+
+    What it was to do then fails, see `waited_in_vain`.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        milliseconds = str(round(1000.0 * seconds))
+        session.execute(text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": milliseconds})
+
+
+def waited_in_vain(error: DBAPIError) -> bool:
+    """Whether an error says that a lock was not to be had in time."""
+    return getattr(error.orig, "sqlstate", None) == "55P03"  # lock_not_available
 
 
 def note_clock(session: Session, now: datetime) -> None:

@@ -14,11 +14,12 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from lrsearch.contract.jobs import OPEN
 from lrsearch.contract.leases import Claim, Lease
-from lrsearch.db.engine import Database, database_now
+from lrsearch.db.engine import Database, database_now, wait_at_most, waited_in_vain
 from lrsearch.db.tables import JobRow, TrialRow, WorkerRow, WorkRow
 from lrsearch.jobs.advance import advance, allowance_of, propose_trials, reserve_seconds
 from lrsearch.leasing.grants import Piece, grant, grant_check, task_of
@@ -33,6 +34,9 @@ _WAITING: Final = (
     .order_by(WorkRow.id)
     .execution_options(populate_existing=True)
 )
+
+LONGEST_WAIT_SECONDS = 1.0
+"""For a job that somebody else holds: who hangs must not keep all claims from all other jobs."""
 
 Answers = dict[int, Lease | Exception | None]
 """By number of the claim."""
@@ -130,17 +134,22 @@ def _serve_locked(
 ) -> Answers:
     """Answers from the first job that has something, of those that others hold for a moment.
 
-    Each is waited for. Those that have nothing are added to `in_vain`.
+    Each is waited for, but not for long. Those that have nothing are added to `in_vain`.
     """
     with database.read() as session:
         there = overview(session, {asked.claim.worker_id for asked in claims.values()})
         busy = jobs_to_wait_for(session, there.kinds, in_vain, fair=there.several_owners)
     for job_id in busy:
-        with database.write() as session:
-            job = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
-            served = (
-                {} if job is None else _serve(session, job, _takers(there, claims, job), settings)
-            )
+        try:
+            with database.write() as session:
+                wait_at_most(session, LONGEST_WAIT_SECONDS)
+                job = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+                takers = {} if job is None else _takers(there, claims, job)
+                served = {} if job is None else _serve(session, job, takers, settings)
+        except OperationalError as error:
+            if not waited_in_vain(error):
+                raise
+            served = {}
         if served:
             return served
         in_vain.append(job_id)
