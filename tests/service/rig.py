@@ -277,8 +277,7 @@ class Rig:
             row.expires_at -= timedelta(seconds=seconds)
 
     def expire_leases(self) -> int:
-        with self.database.write() as session:
-            return put_back.expire_leases(session, self.settings)
+        return put_back.expire_leases(self.database, self.settings)
 
     def lose(self, lease: Lease) -> None:
         """The worker dies: its lease expires."""

@@ -5,12 +5,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import TrialPutBack
 from lrsearch.contract.leases import Lease
 from lrsearch.contract.protocols import LastLayer
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import LeaseRow
 from lrsearch.errors import ConflictError, NotFoundError
+from lrsearch.jobs.jobs import lock_job
+from lrsearch.leasing import put_back
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
@@ -183,6 +186,22 @@ def test_a_final_test_and_a_check_of_a_model_are_put_back_too(rig: Rig) -> None:
     assert check.task is None
     rig.lose(check)
     assert rig.claim().work == check.work
+
+
+@pytest.mark.parametrize("settings", ["postgres"], indirect=True)
+def test_a_job_that_somebody_keeps_locked_holds_up_no_other_jobs_expiry(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(put_back, "LONGEST_WAIT_SECONDS", 0.05)
+    jobs = [rig.submit(budget=Budget(trials=1)) for _ in range(3)]
+    leases = [rig.claim() for _ in range(6)]
+    for lease in leases[::2]:  # the baselines'
+        rig.pass_time(lease, rig.settings.lease_seconds + 1.0)
+    with rig.database.write() as session:
+        assert lock_job(session, jobs[1].id) is not None
+        assert rig.expire_leases() == 2
+    assert [rig.trials(job)[0].state for job in jobs] == ["waiting", "running", "waiting"]
+    assert rig.expire_leases() == 1
 
 
 def test_a_replica_that_has_just_started_hears_the_workers_out(

@@ -39,6 +39,10 @@ HUNG_SECONDS = 60.0
 AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 """Errors of a database that cannot answer now, whoever asks what: it is to be asked again."""
 
+LONGEST_WAIT_SECONDS = 1.0
+"""For a job that somebody else holds, where others can be seen to: who hangs must not keep all of
+them from being served."""
+
 
 class Database:
     """Our own tables, on PostgreSQL or SQLite.

@@ -19,7 +19,13 @@ from sqlalchemy.orm import Session
 
 from lrsearch.contract.jobs import OPEN
 from lrsearch.contract.leases import Claim, Lease
-from lrsearch.db.engine import Database, database_now, wait_at_most, waited_in_vain
+from lrsearch.db.engine import (
+    LONGEST_WAIT_SECONDS,
+    Database,
+    database_now,
+    wait_at_most,
+    waited_in_vain,
+)
 from lrsearch.db.tables import JobRow, TrialRow, WorkerRow, WorkRow
 from lrsearch.jobs.advance import advance, allowance_of, propose_trials, reserve_seconds
 from lrsearch.leasing.grants import Piece, grant, grant_check, task_of
@@ -34,9 +40,6 @@ _WAITING: Final = (
     .order_by(WorkRow.id)
     .execution_options(populate_existing=True)
 )
-
-LONGEST_WAIT_SECONDS = 1.0
-"""For a job that somebody else holds: who hangs must not keep all claims from all other jobs."""
 
 Answers = dict[int, Lease | Exception | None]
 """By number of the claim."""

@@ -3,10 +3,17 @@
 from contextvars import copy_context
 
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from lrsearch.contract.events import TrialPutBack
-from lrsearch.db.engine import database_now
+from lrsearch.db.engine import (
+    LONGEST_WAIT_SECONDS,
+    Database,
+    database_now,
+    wait_at_most,
+    waited_in_vain,
+)
 from lrsearch.db.tables import LeaseRow, WorkerRow, WorkRow
 from lrsearch.jobs.advance import go_on
 from lrsearch.jobs.events import append_event
@@ -33,19 +40,37 @@ def release_lease(session: Session, lease_id: str, token: str, why: str = STOPPE
         go_on(session, held.job)
 
 
-def expire_leases(session: Session, settings: Settings) -> int:
-    """Put back the work of leases that were not kept alive; returns how many."""
-    ids = session.scalars(
-        select(LeaseRow.id)
-        .where(LeaseRow.state == "active", LeaseRow.expires_at < database_now(session))
-        .order_by(LeaseRow.job_id, LeaseRow.id)  # all replicas lock jobs in this order
-    ).all()
+def expire_leases(database: Database, settings: Settings) -> int:
+    """Put back the work of leases that were not kept alive; returns how many.
+
+    Each in a transaction of its own: one whose job somebody keeps locked is left to the next look,
+    and keeps no other job locked meanwhile.
+    """
+    with database.read() as session:
+        ids = session.scalars(
+            select(LeaseRow.id)
+            .where(LeaseRow.state == "active", LeaseRow.expires_at < database_now(session))
+            .order_by(LeaseRow.id)
+        ).all()
     # In contexts of their own: what is said of one in the log is not said of the next.
-    return sum(copy_context().run(_expire, session, lease_id, settings) for lease_id in ids)
+    return sum(copy_context().run(_expire_alone, database, each, settings) for each in ids)
+
+
+def _expire_alone(database: Database, lease_id: str, settings: Settings) -> bool:
+    try:
+        with database.write() as session:
+            wait_at_most(session, LONGEST_WAIT_SECONDS)
+            return _expire(session, lease_id, settings)
+    except OperationalError as error:
+        if not waited_in_vain(error):
+            raise
+        return False
 
 
 def _expire(session: Session, lease_id: str, settings: Settings) -> bool:
-    held = locked(session, [lease_id])[lease_id]
+    held = locked(session, [lease_id]).get(lease_id)
+    if held is None:  # it has gone with its job
+        return False
     name_in_log(held)
     lease = held.lease
     if lease.state != "active" or lease.expires_at >= database_now(session):

@@ -98,11 +98,10 @@ class Housekeeping:
 
     def keep(self) -> None:
         """What the first thread does again and again."""
-        if monotonic() >= self._first_expiry:
-            with self._database.write() as session:
-                expired = expire_leases(session, self._settings)
-            if expired:
-                log.info("leases expired", leases=expired)
+        if monotonic() >= self._first_expiry and (
+            expired := expire_leases(self._database, self._settings)
+        ):
+            log.info("leases expired", leases=expired)
         if monotonic() >= self._next_tidying:
             self._next_tidying = monotonic() + TIDY_SECONDS
             retry_set_aside(self._database)
