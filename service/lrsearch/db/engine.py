@@ -33,7 +33,7 @@ _locks_guard = threading.Lock()
 POOL_CONNECTIONS = 10
 """Kept open; in a storm there may be twice as many. A server takes 100, unless told otherwise."""
 
-HUNG_SECONDS = 60.0
+HUNG_SECONDS = 15.0
 """Rest of a transaction after which the server ends it: longer than any of ours computes."""
 
 AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
