@@ -20,7 +20,8 @@ from lrsearch.contract.protocols import (
 )
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.recipes import Recipe
-from lrsearch.jobs.jobs import lock_job, pruning, tasks
+from lrsearch.jobs import pruning, tasks
+from lrsearch.jobs.jobs import lock_job
 from lrsearch.search.baseline import BASELINE
 from lrsearch.search.known import Finetune, KnownTask
 from lrsearch.search.prior.candidates import candidate_points
