@@ -7,12 +7,18 @@ import typer
 from lrsearch.cli.connection import client_of, job_of
 from lrsearch.cli.console import err, out
 from lrsearch.cli.errors import UsageError
-from lrsearch.cli.options import JobReference
+from lrsearch.cli.options import (
+    BUDGET,
+    EpochsBudget,
+    JobReference,
+    Priority,
+    Seconds,
+    TargetAccuracy,
+    Trials,
+)
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.jobs import JobChange
 from lrsearch.report.text import budget_bounds
-
-_BUDGET = "Budget: those given take the place of the whole budget"
 
 
 def pause(context: typer.Context, job: JobReference) -> None:
@@ -32,26 +38,17 @@ def resume(context: typer.Context, job: JobReference) -> None:
 def change(
     context: typer.Context,
     job: JobReference,
-    priority: Annotated[int | None, typer.Option(help="Higher is served first.")] = None,
-    trials: Annotated[
-        int | None, typer.Option(help="Finetunes at most.", rich_help_panel=_BUDGET)
-    ] = None,
+    priority: Priority = None,
+    trials: Trials = None,
     finetunes: Annotated[
         float | None,
-        typer.Option(help="Finetune-equivalents at most.", rich_help_panel=_BUDGET),
+        typer.Option(help="Finetune-equivalents at most.", rich_help_panel=BUDGET),
     ] = None,
-    epochs_budget: Annotated[
-        int | None, typer.Option(help="Epochs at most.", rich_help_panel=_BUDGET)
-    ] = None,
-    seconds: Annotated[
-        float | None, typer.Option(help="Worker seconds at most.", rich_help_panel=_BUDGET)
-    ] = None,
-    target_accuracy: Annotated[
-        float | None,
-        typer.Option(help="Validation top-1 that is enough, 0 to 1.", rich_help_panel=_BUDGET),
-    ] = None,
+    epochs_budget: EpochsBudget = None,
+    seconds: Seconds = None,
+    target_accuracy: TargetAccuracy = None,
 ) -> None:
-    """Give a running job another priority or another budget."""
+    """Give a running job another priority, or another budget in place of the one that it has."""
     bounds = {
         "trials": trials,
         "finetunes": finetunes,

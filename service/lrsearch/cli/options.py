@@ -21,3 +21,20 @@ DataDir = Annotated[
 DeviceName = Annotated[
     str, typer.Option("--device", help="What the local workers compute on: cpu, cuda or mps.")
 ]
+
+BUDGET = "Budget: the first bound reached ends the search"
+
+Trials = Annotated[int | None, typer.Option(help="Finetunes at most.", rich_help_panel=BUDGET)]
+
+EpochsBudget = Annotated[int | None, typer.Option(help="Epochs at most.", rich_help_panel=BUDGET)]
+
+Seconds = Annotated[
+    float | None, typer.Option(help="Worker seconds at most.", rich_help_panel=BUDGET)
+]
+
+TargetAccuracy = Annotated[
+    float | None,
+    typer.Option(help="Validation top-1 that is enough, 0 to 1.", rich_help_panel=BUDGET),
+]
+
+Priority = Annotated[int | None, typer.Option(help="Higher is served first.")]

@@ -8,14 +8,21 @@ import typer
 from lrsearch.cli.connection import client_of
 from lrsearch.cli.console import out, print_json
 from lrsearch.cli.errors import UsageError
-from lrsearch.cli.options import Json
+from lrsearch.cli.options import (
+    BUDGET,
+    EpochsBudget,
+    Json,
+    Priority,
+    Seconds,
+    TargetAccuracy,
+    Trials,
+)
 from lrsearch.cli.request import job_request, scale_axis
 from lrsearch.cli.target import target_data_set
 from lrsearch.cli.watch import follow_to_end
 from lrsearch.contract.jobs import Pruning, Strategy
 from lrsearch.contract.workers import DeviceKind
 
-_BUDGET = "Budget: the first bound reached ends the search"
 _RECIPE = "Recipe: the same for every trial"
 _SEARCH = "Search"
 
@@ -62,25 +69,16 @@ def submit(
             rich_help_panel=_SEARCH,
         ),
     ] = None,
-    trials: Annotated[
-        int | None, typer.Option(help="Finetunes at most.", rich_help_panel=_BUDGET)
-    ] = None,
+    trials: Trials = None,
     finetunes: Annotated[
         float | None,
         typer.Option(
-            help="Finetune-equivalents at most (default to recommend: 3).", rich_help_panel=_BUDGET
+            help="Finetune-equivalents at most (default to recommend: 3).", rich_help_panel=BUDGET
         ),
     ] = None,
-    epochs_budget: Annotated[
-        int | None, typer.Option(help="Epochs at most.", rich_help_panel=_BUDGET)
-    ] = None,
-    seconds: Annotated[
-        float | None, typer.Option(help="Worker seconds at most.", rich_help_panel=_BUDGET)
-    ] = None,
-    target_accuracy: Annotated[
-        float | None,
-        typer.Option(help="Validation top-1 that is enough, 0 to 1.", rich_help_panel=_BUDGET),
-    ] = None,
+    epochs_budget: EpochsBudget = None,
+    seconds: Seconds = None,
+    target_accuracy: TargetAccuracy = None,
     epochs: Annotated[
         int | None, typer.Option(help="Epochs of a trial.", rich_help_panel=_RECIPE)
     ] = None,
@@ -108,7 +106,7 @@ def submit(
     device: Annotated[
         DeviceKind | None, typer.Option(help="Kind of device for all trials.")
     ] = None,
-    priority: Annotated[int | None, typer.Option(help="Higher is served first.")] = None,
+    priority: Priority = None,
     webhook: Annotated[
         str | None, typer.Option(metavar="URL", help="Address that is told of the job's end.")
     ] = None,
