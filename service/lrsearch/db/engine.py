@@ -20,6 +20,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.functions import FunctionElement
 
+from lrsearch.db.appending import write_appended
 from lrsearch.db.tables import Instant
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Database:
         self._write = sessionmaker(
             self.engine.execution_options(lrsearch_write=True), expire_on_commit=False
         )
+        write_appended(self._write)
 
     @contextmanager
     def read(self) -> Iterator[Session]:

@@ -346,7 +346,6 @@ class OutboxRow(Table):
     id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
     trial_id: Mapped[str | None] = mapped_column(ForeignKey("trials.id"))
-    trial: Mapped[TrialRow | None] = relationship(lazy="raise")  # to be set, not read
     created_at: Mapped[datetime | None] = mapped_column(default=func.now())
     attempts: Mapped[int] = mapped_column(default=0)
 

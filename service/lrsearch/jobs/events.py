@@ -5,6 +5,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lrsearch.contract.events import EpochFinished, Event, EventBody
+from lrsearch.db.appending import append_row
 from lrsearch.db.engine import after_commit, database_now
 from lrsearch.db.tables import EventRow, JobRow
 
@@ -18,13 +19,13 @@ def append_event(session: Session, job: JobRow, body: EventBody) -> None:
         words = body.type.replace("_", " ")
         after_commit(session, lambda: log.info(words, **said, job=job.id))
     job.last_event += 1
-    session.add(
-        EventRow(
-            job_id=job.id,
-            number=job.last_event,
-            at=database_now(session),
-            body=body.model_dump(mode="json"),
-        )
+    append_row(
+        session,
+        EventRow,
+        job_id=job.id,
+        number=job.last_event,
+        at=database_now(session),
+        body=body.model_dump(mode="json"),
     )
 
 

@@ -11,6 +11,7 @@ from lrsearch.contract.events import EpochFinished
 from lrsearch.contract.pages import Page
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import EpochMetrics, Trial
+from lrsearch.db.appending import append_row
 from lrsearch.db.tables import EpochRow, JobRow, OutboxRow, TrialRow, WorkRow
 from lrsearch.errors import NotFoundError
 from lrsearch.ids import new_id
@@ -115,7 +116,7 @@ def record_epochs(
             forget_epochs(session, trial, after=each.epoch - 1)
             recorded = {epoch: m for epoch, m in recorded.items() if epoch < each.epoch}
         recorded[each.epoch] = each
-        session.add(EpochRow(trial_id=trial.id, **each.model_dump()))
+        append_row(session, EpochRow, trial_id=trial.id, **each.model_dump())
         append_event(session, job, EpochFinished(trial=trial.number, epochs=epochs, metrics=each))
 
 
@@ -141,7 +142,8 @@ def count_epochs(session: Session, trial: TrialRow) -> int:
 
 def tell_ledger(session: Session, job: JobRow, trial: TrialRow | None = None) -> None:
     """Have Optuna's ledger told of a trial's new state, or (None) of the job's."""
-    session.add(OutboxRow(job_id=job.id, trial=trial, attempts=0))
+    trial_id = trial.id if trial else None
+    append_row(session, OutboxRow, job_id=job.id, trial_id=trial_id, attempts=0)
 
 
 def list_trials(session: Session, job: JobRow, cursor: str | None, limit: int) -> Page[Trial]:

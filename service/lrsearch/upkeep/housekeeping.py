@@ -22,6 +22,7 @@ from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
 from lrsearch.upkeep.garbage import BLOBS, CHECKPOINTS, collect_garbage
 from lrsearch.upkeep.outbox import drain_outbox, retry_set_aside
+from lrsearch.upkeep.storm import Storm
 from lrsearch.upkeep.webhooks import deliver_next
 from lrsearch.validation import validate_next
 
@@ -33,9 +34,6 @@ TIDY_SECONDS = 600.0
 REST_SECONDS = 0.25
 """Pause after each round. News in a quiet moment is acted on at once; where every request brings
 news, a round for each would take the time that the requests need."""
-
-STORM_PER_SECOND = 20.0
-"""Claims and reports that are more than what a fleet with real trials sends."""
 
 YIELD_FACTOR = 30.0
 """Seconds that the ledger is left alone for each second of telling it, in a storm."""
@@ -55,7 +53,7 @@ class Housekeeping:
         self._stop = threading.Event()
         self._wake = {name: threading.Event() for name in ("keep", "validate", "tell", "mirror")}
         self._next_tidying = 0.0
-        self._news = self._heard = 0
+        self._storm = Storm()
         self._hear_workers_out()
         self._threads = [
             threading.Thread(target=self._loop, args=("keep", self.keep), name="housekeeping"),
@@ -71,7 +69,7 @@ class Housekeeping:
 
     def wake(self) -> None:
         """There is something to do now."""
-        self._news += 1
+        self._storm.note()
         for event in self._wake.values():
             event.set()
 
@@ -132,10 +130,8 @@ class Housekeeping:
 
     def _give_way(self, seconds: float) -> None:
         """After so many seconds of telling: in a storm of requests, these come first."""
-        news, self._heard = self._news - self._heard, self._news
-        if news > STORM_PER_SECOND * seconds:
+        if self._storm.rages():
             self._stop.wait(min(YIELD_FACTOR * seconds, MOST_YIELDED_SECONDS))
-            self._heard = self._news
 
     def _tell(self) -> None:
         while not self._stop.is_set() and deliver_next(self._database, self._settings):

@@ -41,7 +41,7 @@ def drain_outbox(
     Args:
         database: Our own tables.
         ledger: The studies.
-        rest: Called after each job's telling with the seconds that it took.
+        rest: Called after each telling with the seconds that it took.
         stopped: Asked before each telling whether what waits is left to another time.
 
     Returns:
@@ -58,9 +58,7 @@ def drain_outbox(
     for job_id in jobs:
         if stopped():
             break
-        began = monotonic()
-        told += _drain_job(database, ledger, job_id, stopped)
-        rest(monotonic() - began)
+        told += _drain_job(database, ledger, job_id, rest, stopped)
     return told
 
 
@@ -72,13 +70,20 @@ def retry_set_aside(database: Database) -> None:
         )
 
 
-def _drain_job(database: Database, ledger: Ledger, job_id: str, stopped: Callable[[], bool]) -> int:
+def _drain_job(
+    database: Database,
+    ledger: Ledger,
+    job_id: str,
+    rest: Callable[[float], None],
+    stopped: Callable[[], bool],
+) -> int:
     told = 0
     with database.alone(f"outbox:{job_id}") as mine:
         while mine and (entries := _next_entries(database, job_id)):
             for about in _by_trial(entries):
                 if stopped():
                     return told
+                began = monotonic()
                 try:
                     _tell(database, ledger, about[0])
                 except Exception:
@@ -89,6 +94,7 @@ def _drain_job(database: Database, ledger: Ledger, job_id: str, stopped: Callabl
                     return told
                 _remove(database, about)
                 told += len(about)
+                rest(monotonic() - began)
     return told
 
 
