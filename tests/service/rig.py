@@ -162,8 +162,10 @@ class Rig:
         with self.database.write() as session:
             return workers.register_worker(session, registration).id
 
-    def try_claim(self, worker: str | None = None, max_trials: int = 1) -> Lease | None:
-        claim = Claim(worker_id=worker or self.worker(), max_trials=max_trials)
+    def try_claim(
+        self, worker: str | None = None, max_trials: int = 1, holds: list[str] | None = None
+    ) -> Lease | None:
+        claim = Claim(worker_id=worker or self.worker(), max_trials=max_trials, holds=holds)
         return claim_lease(self.database, claim, self.settings)
 
     def claim(self, worker: str | None = None, max_trials: int = 1) -> Lease:

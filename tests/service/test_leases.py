@@ -147,6 +147,46 @@ def test_a_release_puts_the_work_back_without_counting_the_attempt(rig: Rig) -> 
     assert trial.reason == "the worker was stopped and handed it back"
 
 
+def test_a_lease_of_whom_its_worker_never_heard_is_given_out_again_at_its_next_claim(
+    rig: Rig,
+) -> None:
+    job = rig.submit()
+    worker = rig.worker()
+    for _ in range(5):  # the replies to all of these get lost
+        unheard = rig.try_claim(worker, holds=[])
+        assert unheard is not None
+        assert [(trial.state, trial.attempts) for trial in rig.trials(job)] == [("running", 1)]
+    heard = rig.try_claim(worker, holds=[])
+    assert heard is not None
+    assert [work.id for work in heard.work] == [work.id for work in unheard.work]
+    rig.complete(heard, 0.5)
+    with pytest.raises(ConflictError) as caught:
+        rig.complete(unheard, 0.5)
+    assert caught.value.code == "lease_lost"
+    said = [event.body.reason for event in rig.events(job) if isinstance(event.body, TrialPutBack)]
+    assert said == 5 * ["the worker did not hear that it was given out"]
+
+
+def test_a_claim_leaves_the_leases_that_its_worker_knows_of_and_those_of_others(rig: Rig) -> None:
+    rig.submit()
+    rig.complete(rig.claim(), 0.5)
+    worker = rig.worker()
+    mine, others = rig.claim(worker), rig.claim()
+    assert rig.try_claim(worker, holds=[mine.id]) is not None
+    assert rig.try_claim(worker, holds=None) is not None
+    assert rig.beat(mine) == rig.beat(others) == "continue"
+
+
+def test_a_lease_that_somebody_has_sent_a_heartbeat_for_is_not_unheard_of(rig: Rig) -> None:
+    rig.submit()
+    rig.complete(rig.claim(), 0.5)
+    worker = rig.worker()
+    lease = rig.claim(worker)
+    rig.beat(lease, [0.3])
+    assert rig.try_claim(worker, holds=[]) is not None
+    assert rig.beat(lease, [0.3, 0.4]) == "continue"
+
+
 def test_a_heartbeat_keeps_the_lease(rig: Rig) -> None:
     rig.submit()
     lease = rig.claim()

@@ -113,7 +113,7 @@ class Loop:
         return worker.id
 
     def _claim(self, worker_id: str) -> Lease | None:
-        claim = Claim(worker_id=worker_id, max_trials=self._max_trials)
+        claim = Claim(worker_id=worker_id, max_trials=self._max_trials, holds=[])
         return persistently(lambda: self._service.claim(claim), self._stopping, self._patience)
 
     def _run(self, lease: Lease) -> None:

@@ -27,6 +27,13 @@ class Claim(Contract):
     wait_seconds: float = Field(
         default=20.0, ge=0.0, le=60.0, description="How long to wait for work before a 204."
     )
+    holds: list[Identifier] | None = Field(
+        default=None,
+        max_length=64,
+        description="Leases that the worker knows that it has. Another one of its leases, given to "
+        "a claim whose reply got lost on the way, is handed back; null: none is, before it "
+        "expires.",
+    )
 
 
 class Checkpoint(Contract):

@@ -29,6 +29,7 @@ from lrsearch.db.engine import (
 from lrsearch.db.tables import JobRow, TrialRow, WorkerRow, WorkRow
 from lrsearch.jobs.advance import advance, allowance_of, propose_trials, reserve_seconds
 from lrsearch.leasing.grants import Piece, grant, grant_check, task_of
+from lrsearch.leasing.put_back import release_unheard
 from lrsearch.leasing.turns import Overview, check_to_make, jobs_to_wait_for, next_job, overview
 from lrsearch.leasing.workers import note_seen, worker_unknown
 from lrsearch.settings import Settings
@@ -77,6 +78,9 @@ def claim_leases(
     nothing yet; the leases of the others stand, and each must hear of its own.
     """
     answers = Answers()
+    known = {it.claim.worker_id: it.claim.holds for it in claims if it.claim.holds is not None}
+    if known:
+        release_unheard(database, known, settings)
     try:
         _serve_all(database, claims, settings, answers)
     except Exception as error:

@@ -1,8 +1,12 @@
-"""Leases that end without reports: handed back, or expired."""
+"""Leases that end without reports: handed back, expired, or never heard of by their worker."""
 
+from collections.abc import Callable, Collection, Mapping
 from contextvars import copy_context
+from datetime import timedelta
+from functools import partial
+from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -25,19 +29,16 @@ from lrsearch.settings import Settings
 
 STOPPED = "the worker was stopped and handed it back"
 GONE = "the worker had gone when it was given out"
+UNHEARD = "the worker did not hear that it was given out"
+
+_ACTIVE: Final = select(LeaseRow.id, LeaseRow.worker_id).where(
+    LeaseRow.state == "active", LeaseRow.worker_id.in_(bindparam("worker_ids", expanding=True))
+)
 
 
 def release_lease(session: Session, lease_id: str, token: str, why: str = STOPPED) -> None:
     """Hand back what is not reported; the attempt is not counted."""
-    held = fenced(session, lease_id, token)
-    held.lease.state = "released"
-    paused = held.job is not None and held.job.paused
-    reason = "the job was paused" if paused else why
-    for work in held.running:
-        work.attempts -= 1
-        _put_back(session, held, work, reason)
-    if held.job is not None:
-        go_on(session, held.job)
+    _release(session, fenced(session, lease_id, token), why)
 
 
 def expire_leases(database: Database, settings: Settings) -> int:
@@ -52,28 +53,74 @@ def expire_leases(database: Database, settings: Settings) -> int:
             .where(LeaseRow.state == "active", LeaseRow.expires_at < database_now(session))
             .order_by(LeaseRow.id)
         ).all()
-    # In contexts of their own: what is said of one in the log is not said of the next.
-    return sum(copy_context().run(_expire_alone, database, each, settings) for each in ids)
+    return sum(_end_alone(database, each, partial(_expire, settings)) for each in ids)
 
 
-def _expire_alone(database: Database, lease_id: str, settings: Settings) -> bool:
+def release_unheard(
+    database: Database, known: Mapping[str, Collection[str]], settings: Settings
+) -> int:
+    """Hand back leases of whom their workers do not know; returns how many.
+
+    One that has had a heartbeat is known to somebody, and left to expire.
+
+    Args:
+        database: Where they are.
+        known: The leases that each worker knows that it has, by the worker's id.
+        settings: How long leases last.
+    """
+    with database.read() as session:
+        active = session.execute(_ACTIVE, {"worker_ids": list(known)}).all()
+    unheard = [each for each, worker_id in active if each not in known[worker_id]]
+    return sum(_end_alone(database, each, partial(_forget, settings)) for each in unheard)
+
+
+def _end_alone(database: Database, lease_id: str, end: Callable[[Session, Held], bool]) -> bool:
+    """End a lease in a transaction of its own; returns whether that was done.
+
+    In a context of its own too: what is said of it in the log is not said of the next.
+    """
+    return copy_context().run(_end_unless_locked, database, lease_id, end)
+
+
+def _end_unless_locked(
+    database: Database, lease_id: str, end: Callable[[Session, Held], bool]
+) -> bool:
     try:
         with database.write() as session:
             wait_at_most(session, LONGEST_WAIT_SECONDS)
-            return _expire(session, lease_id, settings)
+            held = locked(session, [lease_id]).get(lease_id)
+            if held is None:  # it has gone with its job
+                return False
+            name_in_log(held)
+            return held.lease.state == "active" and end(session, held)
     except OperationalError as error:
         if not waited_in_vain(error):
             raise
         return False
 
 
-def _expire(session: Session, lease_id: str, settings: Settings) -> bool:
-    held = locked(session, [lease_id]).get(lease_id)
-    if held is None:  # it has gone with its job
-        return False
-    name_in_log(held)
+def _forget(settings: Settings, session: Session, held: Held) -> bool:
     lease = held.lease
-    if lease.state != "active" or lease.expires_at >= database_now(session):
+    if lease.expires_at > lease.created_at + timedelta(seconds=settings.lease_seconds):
+        return False  # a heartbeat has come
+    _release(session, held, UNHEARD)
+    return True
+
+
+def _release(session: Session, held: Held, why: str) -> None:
+    held.lease.state = "released"
+    paused = held.job is not None and held.job.paused
+    reason = "the job was paused" if paused else why
+    for work in held.running:
+        work.attempts -= 1
+        _put_back(session, held, work, reason)
+    if held.job is not None:
+        go_on(session, held.job)
+
+
+def _expire(settings: Settings, session: Session, held: Held) -> bool:
+    lease = held.lease
+    if lease.expires_at >= database_now(session):
         return False
     lease.state = "expired"
     once_committed(session, EXPIRIES)

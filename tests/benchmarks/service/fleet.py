@@ -45,7 +45,7 @@ class Worker:
 
     async def claim(self) -> Lease | None:
         """A lease of one trial (a probe beside it counts as none), or None where there is none."""
-        wanted = {"worker_id": self.id, "max_trials": 1, "wait_seconds": 0}
+        wanted = {"worker_id": self.id, "max_trials": 1, "wait_seconds": 0, "holds": []}
         with self._latencies.timed("claim"):
             async with self._http.post("/v1/leases", json=wanted) as answer:
                 if answer.status == 204:
