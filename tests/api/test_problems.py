@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from psycopg.errors import LockNotAvailable
 from sqlalchemy.exc import OperationalError
 
 from lrsearch.jobs import jobs
@@ -164,6 +165,17 @@ def test_a_database_that_does_not_answer_is_told_as_such(
     unavailable = problem(shared.get("/v1/jobs"), 503, "database_unavailable")
     assert "again" in unavailable["remedy"]
     assert "SELECT" not in unavailable["detail"]
+
+
+def test_what_somebody_keeps_locked_is_told_as_such(
+    shared: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object, **__: object) -> None:
+        raise OperationalError("SELECT", {}, LockNotAvailable("lock timeout"))
+
+    monkeypatch.setattr(jobs, "list_jobs", locked)
+    busy = problem(shared.get("/v1/jobs"), 503, "busy")
+    assert "again" in busy["remedy"]
 
 
 def test_an_error_of_our_own_is_a_problem_that_tells_nothing_secret(

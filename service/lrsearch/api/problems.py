@@ -19,6 +19,7 @@ from starlette.routing import Match, Mount
 from lrsearch.api.headers import API_HEADERS
 from lrsearch.api.validation import field_errors
 from lrsearch.contract.problems import FieldProblem, Problem
+from lrsearch.db.engine import waited_in_vain
 from lrsearch.errors import (
     ConflictError,
     FieldError,
@@ -193,6 +194,14 @@ def _allowed(request: Request) -> str:
 
 
 def _database(_: Request, error: Exception) -> Response:
+    if waited_in_vain(error):
+        log.warning("somebody keeps locked what a request is about", error=str(error)[:500])
+        return _response(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "busy",
+            "Another request keeps locked what this one is about.",
+            remedy="Send the request again in a moment.",
+        )
     log.warning("the database did not answer", error=str(error)[:500])
     return _response(
         HTTPStatus.SERVICE_UNAVAILABLE,

@@ -37,12 +37,15 @@ POOL_CONNECTIONS = 10
 HUNG_SECONDS = 15.0
 """Rest of a transaction after which the server ends it: longer than any of ours computes."""
 
+LOCKED_SECONDS = 5.0
+"""After which a transaction no longer waits for what another has locked: somebody hangs there, and
+whoever waits for it is missed elsewhere."""
+
 AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 """Errors of a database that cannot answer now, whoever asks what: it is to be asked again."""
 
 LONGEST_WAIT_SECONDS = 1.0
-"""For a job that somebody else holds, where others can be seen to: who hangs must not keep all of
-them from being served."""
+"""For a job that somebody else has locked, where others can be seen to meanwhile."""
 
 
 class Database:
@@ -52,9 +55,16 @@ class Database:
         url: Where they are.
         hung_seconds: After so long without a statement a transaction is ended, on PostgreSQL: a
             replica that hangs, or whose machine is gone, would keep its jobs locked for all others.
+        locked_seconds: After so long a transaction gives up what another keeps locked, on
+            PostgreSQL, see `waited_in_vain`.
     """
 
-    def __init__(self, url: URL, hung_seconds: float = HUNG_SECONDS) -> None:
+    def __init__(
+        self,
+        url: URL,
+        hung_seconds: float = HUNG_SECONDS,
+        locked_seconds: float = LOCKED_SECONDS,
+    ) -> None:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite and url.database:
@@ -64,7 +74,8 @@ class Database:
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            event.listen(self.engine, "connect", partial(_configure_postgresql, hung_seconds))
+            limits = hung_seconds, locked_seconds
+            event.listen(self.engine, "connect", partial(_configure_postgresql, limits))
             event.listen(self.engine, "checkout", _require_open)
         self._read = sessionmaker(self.engine, expire_on_commit=False)
         self._write = sessionmaker(
@@ -154,7 +165,7 @@ def database_now(session: Session) -> datetime:
 
 
 def wait_at_most(session: Session, seconds: float) -> None:
-    """Have this transaction give up a lock that it has to wait for any longer, on PostgreSQL.
+    """Have this transaction wait for a lock no longer, on PostgreSQL, instead of `LOCKED_SECONDS`.
 
     What it was to do then fails, see `waited_in_vain`.
     """
@@ -163,9 +174,10 @@ def wait_at_most(session: Session, seconds: float) -> None:
         session.execute(text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": milliseconds})
 
 
-def waited_in_vain(error: DBAPIError) -> bool:
+def waited_in_vain(error: Exception) -> bool:
     """Whether an error says that a lock was not to be had in time."""
-    return getattr(error.orig, "sqlstate", None) == "55P03"  # lock_not_available
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return getattr(cause, "sqlstate", None) == "55P03"  # lock_not_available
 
 
 def note_clock(session: Session, now: datetime) -> None:
@@ -201,10 +213,11 @@ def _require_open(connection: Any, *_: Any) -> None:
     raise DisconnectionError("the server has closed the connection")
 
 
-def _configure_postgresql(hung_seconds: float, connection: Any, _: Any) -> None:
-    milliseconds = str(round(1000.0 * hung_seconds))
+def _configure_postgresql(limits: tuple[float, float], connection: Any, _: Any) -> None:
     connection.execute(
-        "SELECT set_config('idle_in_transaction_session_timeout', %s, false)", [milliseconds]
+        "SELECT set_config('idle_in_transaction_session_timeout', %s, false), "
+        "set_config('lock_timeout', %s, false)",
+        [str(round(1000.0 * seconds)) for seconds in limits],
     )
     connection.commit()
 

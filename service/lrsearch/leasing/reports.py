@@ -19,7 +19,7 @@ from lrsearch.contract.leases import (
     ReportReply,
     TrialReport,
 )
-from lrsearch.db.engine import AWAY, Database
+from lrsearch.db.engine import AWAY, Database, waited_in_vain
 from lrsearch.db.tables import JobRow, LeaseRow, SourceModelRow, WorkRow
 from lrsearch.errors import ConflictError, LRSearchError, invalid_field, lease_lost
 from lrsearch.jobs.advance import complete, go_on
@@ -78,7 +78,9 @@ def _take_jobs(database: Database, sent: Sequence[Sent]) -> list[Answer]:
     try:
         with database.write() as session:
             return _take_together(session, sent)
-    except AWAY:
+    except AWAY as error:
+        if waited_in_vain(error):  # for this job; there may be others
+            return [error] * len(sent)
         raise
     except Exception as error:  # found out when something had changed already: none counts
         if len(sent) == 1:

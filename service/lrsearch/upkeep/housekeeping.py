@@ -13,7 +13,7 @@ from time import monotonic
 import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from lrsearch.db.engine import Database
+from lrsearch.db.engine import Database, waited_in_vain
 from lrsearch.jobs.control import purge_deleted
 from lrsearch.leasing.put_back import expire_leases
 from lrsearch.metrics import STORE_BYTES
@@ -85,7 +85,7 @@ class Housekeeping:
             try:
                 copy_context().run(work)
             except SQLAlchemyError as error:  # a database that restarts comes back
-                if isinstance(error, OperationalError):  # it was away
+                if isinstance(error, OperationalError) and not waited_in_vain(error):  # it was away
                     self._hear_workers_out()
                 log.warning("the database did not answer", thread=name, error=str(error)[:500])
             except Exception:
