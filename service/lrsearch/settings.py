@@ -15,14 +15,24 @@ MIB = 1024 * 1024
 class Settings(BaseSettings):
     """Everything that can be set on the service; each default is what one machine wants."""
 
-    model_config = SettingsConfigDict(env_prefix="LRSEARCH_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LRSEARCH_",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # a URL may have a password in it
+    )
 
     data_dir: Path = Field(
         default_factory=lambda: user_data_path("lrsearch"),
         description="Blobs, uploads and, without another database, the SQLite files.",
     )
     database_url: str = Field(
-        default="", description="`postgresql://…`; empty: SQLite in the data folder."
+        default="",
+        repr=False,
+        description="`postgresql://…`; empty: SQLite in the data folder.",
+    )
+    database_password_file: Path | None = Field(
+        default=None, description="File with the database's password; it stands above the URL's."
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any.")
@@ -102,6 +112,16 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _has_its_password(self) -> Self:
+        if self.database_password_file is not None and not self.database_url:
+            raise ValueError(
+                f"database_password_file is {str(self.database_password_file)!r}, but SQLite takes "
+                "no password; set database_url too, such as postgresql://lrsearch@db/lrsearch"
+            )
+        self._password()
+        return self
+
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
@@ -117,10 +137,16 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> URL:
-        """Where our own tables are, with the driver that we use."""
+        """Where our own tables are, with the driver that we use.
+
+        Raises:
+            ValueError: The password file cannot be read or is empty.
+        """
         if not self.database_url:
             return URL.create("sqlite", database=str(self.data_dir / "lrsearch.db"))
         url = make_url(self.database_url)
+        if (password := self._password()) is not None:
+            url = url.set(password=password)
         if url.get_backend_name() == "postgresql":
             return url.set(drivername="postgresql+psycopg")
         return url
@@ -141,3 +167,21 @@ class Settings(BaseSettings):
     def heartbeat_seconds(self) -> float:
         """How often a worker shows that it lives: two may be lost without losing the lease."""
         return self.lease_seconds / 3
+
+    def _password(self) -> str | None:
+        """What the password file holds, where there is one."""
+        file = self.database_password_file
+        if file is None:
+            return None
+        try:
+            password = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"database_password_file: {str(file)!r} cannot be read: {error}"
+            ) from error
+        if not password:
+            raise ValueError(
+                f"database_password_file: {str(file)!r} is empty; it should hold the database's "
+                "password"
+            )
+        return password

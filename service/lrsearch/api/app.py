@@ -133,7 +133,8 @@ def _require_schema(settings: Settings) -> None:
     except DBAPIError as error:
         raise UnavailableError(
             detail=f"The database cannot be used: {str(error.orig).splitlines()[0]}.",
-            remedy="See that it runs, and that LRSEARCH_DATABASE_URL is right.",
+            remedy="See that it runs, and that LRSEARCH_DATABASE_URL and "
+            "LRSEARCH_DATABASE_PASSWORD_FILE are right.",
             code="database_unavailable",
         ) from error
     finally:

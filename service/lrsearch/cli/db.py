@@ -58,6 +58,6 @@ def usable_database(settings: "Settings") -> Iterator[None]:
     except DBAPIError as error:
         raise UsageError(
             f"The database {settings.database.render_as_string()} cannot be used: "
-            f"{str(error.orig).strip()}\nIs LRSEARCH_DATABASE_URL right? Tables are made by "
-            "`lrsearch db upgrade`."
+            f"{str(error.orig).strip()}\nAre LRSEARCH_DATABASE_URL and "
+            "LRSEARCH_DATABASE_PASSWORD_FILE right? Tables are made by `lrsearch db upgrade`."
         ) from error
