@@ -132,11 +132,14 @@ def test_an_entry_that_came_about_since_we_looked_is_brought_up_to_date(
     assert (entry.state, entry.value) == (TrialState.COMPLETE, 0.5)
 
 
-def test_only_a_complete_trial_has_a_score(rig: Rig, ledger: Ledger) -> None:
+@pytest.mark.parametrize("told_meanwhile", [True, False])
+def test_only_a_complete_trial_has_a_score(rig: Rig, ledger: Ledger, told_meanwhile: bool) -> None:
     job = rig.submit()
     outcomes = ["complete", "diverged", "failed", "pruned", "cancelled"]
     for outcome in outcomes:
         lease = rig.claim()
+        if told_meanwhile:
+            drain_outbox(rig.database, ledger)
         report = TrialReport.model_validate(
             {
                 "outcome": outcome,

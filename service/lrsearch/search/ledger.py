@@ -142,7 +142,9 @@ class Ledger:
             self.storage.set_trial_intermediate_value(ledger_id, metrics.epoch, metrics.val_top1)
         for name, value in _outcome(trial).items():
             self.storage.set_trial_user_attr(ledger_id, name, value)
-        study.tell(number, values=_value(trial), state=_STATES[trial.state])
+        # Optuna refuses a pruned trial's value: it takes the last epoch's itself.
+        final = trial.val_top1 if trial.state == "complete" else None
+        study.tell(number, values=final, state=_STATES[trial.state])
 
 
 def open_storage(url: URL, *, create: bool = False) -> RDBStorage:
