@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The deployed set-up, for real: builds it, starts it, runs a short job with curl alone, checks what
-# comes of it and removes everything but the images. Needs Docker with Compose, curl and python3.
+# The deployed set-up, for real: builds it, starts it with two workers, runs a short job with curl
+# alone, then one during which a worker is killed and the database restarted, checks what comes of
+# both and removes everything but the images. Needs Docker with Compose, curl and python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LRSEARCH_PORT=0 # a free one
@@ -11,7 +12,9 @@ key=""
 
 say() { printf '[%4d s] %s\n' "$SECONDS" "$*"; }
 
-compose() { docker compose --project-name "$project" --file docker/compose.yaml "$@"; }
+compose() {
+    docker compose --project-name "$project" --file docker/compose.yaml --profile cpu "$@"
+}
 
 # api PATH [OPTION...]: a request's reply; a refusal's goes to standard error.
 api() {
@@ -26,15 +29,32 @@ api() {
 # pick EXPRESSION: a Python expression on the JSON document `it` of standard input.
 pick() { python3 -c "import json, sys; it = json.load(sys.stdin); print($1)"; }
 
-# await PATH EXPRESSION: asks until it is true of the reply, for a minute.
+# await PATH EXPRESSION: asks until it is true of the reply, for two minutes.
 await() {
-    for _ in $(seq 60); do
-        [ "$(api "$1" | pick "$2")" != True ] || return 0
-        sleep 1
+    local end=$((SECONDS + 120))
+    while [ "$SECONDS" -lt "$end" ]; do
+        [ "$(api "$1" 2>"$scratch/await" | pick "$2" 2>&1)" != True ] || return 0
+        sleep 0.5
     done
-    say "After a minute it is not yet so that $2:"
+    say "After two minutes it is not yet so that $2:"
     api "$1"
     return 1
+}
+
+# submit EPOCHS SCALES: the id of a new job.
+submit() {
+    api /v1/jobs --header "Content-Type: application/json" --data '{
+        "data_set": "silhouettes", "source_model": "general", "images_per_label": 10,
+        "protocol": {"name": "graduated", "scale": '"$2"'}, "strategy": "exhaustive",
+        "recipe": {"epochs": '"$1"'}
+    }' | pick 'it["id"]'
+}
+
+# events JOB: what happens to it, a JSON document a line, until it ends.
+events() {
+    curl --silent --show-error --fail --no-buffer --max-time 600 \
+        --header "Authorization: Bearer $key" "$url/v1/jobs/$1/events" |
+        sed --unbuffered --quiet 's/^data: //p'
 }
 
 finish() {
@@ -56,9 +76,11 @@ say "Building the images"
 compose down --volumes --remove-orphans >"$scratch/down" 2>&1 # what a run that was cut off left
 compose build --quiet
 
-say "Built; starting"
+size=$(docker image inspect --format '{{.Size}}' lrsearch-service)
+say "Built; the service's image has $((size / 1000000)) MB; starting"
 SECONDS=0
-compose up --detach --wait --quiet-pull 2>"$scratch/up" || { cat "$scratch/up"; exit 1; }
+compose up --detach --wait --quiet-pull --scale worker=2 2>"$scratch/up" ||
+    { cat "$scratch/up"; exit 1; }
 url=http://$(compose port service 8000)
 say "All are healthy; the service is at $url"
 
@@ -73,21 +95,19 @@ code=$(curl --silent --output "$scratch/refusal" --write-out '%{http_code}' \
     --header "Authorization: Bearer $other" "$url/v1/datasets/silhouettes")
 [ "$code" = 404 ] || { say "Another owner's data set was answered with $code"; exit 1; }
 say "The data set is ready, for its owner alone"
-await /v1/workers 'len(it["items"]) > 0'
-say "The worker has registered"
+await /v1/workers 'len(it["items"]) == 2'
+say "Both workers have registered"
 
-source_model=$(api /v1/source-models | pick 'max(
-    (model["name"] for model in it["items"] if model["state"] == "ready"),
-    key=lambda name: name == "general",
-)')
-job=$(api /v1/jobs --header "Content-Type: application/json" --data '{
-    "data_set": "silhouettes", "source_model": "'"$source_model"'", "images_per_label": 10,
-    "protocol": {"name": "graduated", "scale": [1, 2, 4]}, "recipe": {"epochs": 2}
-}' | pick 'it["id"]')
-say "Submitted job $job from source model $source_model; its events:"
-curl --silent --show-error --fail --no-buffer --max-time 600 --header "Authorization: Bearer $key" \
-    "$url/v1/jobs/$job/events" | sed --unbuffered --quiet 's/^data: .*"body":\(.*\)}.*$/\1/p' |
-    while read -r event; do say "  $event"; done
+job=$(submit 2 '[1, 2, 4]')
+say "Submitted job $job; its events:"
+first=""
+while read -r event; do
+    case $event in
+    *'"type":"trial_finished"'*) first=${first:-$SECONDS} ;;
+    esac
+    say "  $(pick 'json.dumps(it["body"])' <<<"$event")"
+done < <(events "$job")
+say "The first accepted result came $first s after \`up\`"
 
 api "/v1/jobs/$job/result" >"$scratch/result"
 curl --silent --show-error --fail --max-time 120 --header "Authorization: Bearer $key" \
@@ -95,9 +115,44 @@ curl --silent --show-error --fail --max-time 120 --header "Authorization: Bearer
 printf '%s  %s\n' "$(pick 'it["weights_sha256"]' <"$scratch/result")" "$scratch/winner.safetensors" |
     sha256sum --check --quiet
 say "Fetched the winner's weights: $(stat --format %s "$scratch/winner.safetensors") bytes, as addressed"
+say "Verdict: $(pick 'it["verdict"]' <"$scratch/result")"
+
+job=$(submit 20 '[0.25, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10]')
+say "Submitted job $job"
+running='[trial["worker"] for trial in it["items"] if trial["state"] == "running"]'
+await "/v1/jobs/$job/trials" "len(set($running)) == 2"
+worker=$(api "/v1/jobs/$job/trials" | pick "$running[0]") # by the name of its container
+# From inside, for a container that Docker is told to kill is not started again.
+docker exec "$worker" sh -c 'kill -s KILL -- -1' 2>"$scratch/kill" || true
+say "Both workers are at it; killed one of them"
+compose restart db 2>"$scratch/restart"
+say "Restarted the database"
+await "/v1/jobs/$job" 'it["state"] not in ("waiting", "running", "finalising")'
+api "/v1/jobs/$job" >"$scratch/job"
+[ "$(pick 'it["state"]' <"$scratch/job")" = complete ] || { cat "$scratch/job"; exit 1; }
+events "$job" | python3 -c '
+import collections, json, sys
+bodies = [json.loads(line)["body"] for line in sys.stdin]
+ended = [body for body in bodies if body["type"] == "trial_finished"]
+assert all(body["state"] == "complete" for body in ended), ended
+counts = collections.Counter(body["trial"] for body in ended)
+assert set(range(12)) <= set(counts) and set(counts.values()) == {1}, counts
+put_back = {body["trial"] for body in bodies if body["type"] == "trial_put_back"}
+assert put_back, "the killed worker had no trial"
+print(f"of {len(ended)} trials, trials {sorted(put_back)} were lost with a worker and run again")
+' >"$scratch/trials"
+say "Each trial has one result; $(cat "$scratch/trials")"
+
+compose exec -T db cat /run/database/password >"$scratch/password"
+[ "$(wc --bytes <"$scratch/password")" -gt 30 ]
+{ compose ps --all --quiet | xargs docker inspect; compose logs --no-color; } >"$scratch/seen"
+! grep --quiet --fixed-strings --file="$scratch/password" "$scratch/seen" ||
+    { say "The database's password can be seen"; exit 1; }
+say "The database's password is in no container's environment and in no log"
 
 compose stop worker 2>"$scratch/stop"
-code=$(docker inspect --format '{{.State.ExitCode}}' "$(compose ps --all --quiet worker)")
-[ "$code" = 0 ] || { say "The worker was told to stop and ended with $code"; exit 1; }
-say "The worker stopped when it was told to"
-say "Verdict: $(pick 'it["verdict"]' <"$scratch/result")"
+for container in $(compose ps --all --quiet worker); do
+    code=$(docker inspect --format '{{.State.ExitCode}}' "$container")
+    [ "$code" = 0 ] || { say "A worker was told to stop and ended with $code"; exit 1; }
+done
+say "The workers stopped when they were told to"
