@@ -117,14 +117,14 @@ printf '%s  %s\n' "$(pick 'it["weights_sha256"]' <"$scratch/result")" "$scratch/
 say "Fetched the winner's weights: $(stat --format %s "$scratch/winner.safetensors") bytes, as addressed"
 say "Verdict: $(pick 'it["verdict"]' <"$scratch/result")"
 
-job=$(submit 20 '[0.25, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10]')
+job=$(submit 40 '[0.25, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10]')
 say "Submitted job $job"
-running='[trial["worker"] for trial in it["items"] if trial["state"] == "running"]'
-await "/v1/jobs/$job/trials" "len(set($running)) == 2"
+running='[trial["worker"] for trial in it["items"] if trial["state"] == "running" and trial["number"]]'
+await "/v1/jobs/$job/trials" "len($running) > 0"
 worker=$(api "/v1/jobs/$job/trials" | pick "$running[0]") # by the name of its container
 # From inside, for a container that Docker is told to kill is not started again.
 docker exec "$worker" sh -c 'kill -s KILL -- -1' 2>"$scratch/kill" || true
-say "Both workers are at it; killed one of them"
+say "Killed a worker in the midst of its trials"
 compose restart db 2>"$scratch/restart"
 say "Restarted the database"
 await "/v1/jobs/$job" 'it["state"] not in ("waiting", "running", "finalising")'
