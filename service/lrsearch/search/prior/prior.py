@@ -15,6 +15,7 @@ from lrsearch.search.baseline import BASELINE
 from lrsearch.search.prior.coordinates import COORDINATES, coordinates
 from lrsearch.search.prior.evidence import Evidence, logit
 from lrsearch.search.prior.features import Vector
+from lrsearch.search.prior.joints import Joints
 from lrsearch.search.prior.process import NEW_TASK, Array, Kernel, Normal, Points, Process
 
 SHIPPED: Final = Path(__file__).with_name("prior.safetensors")
@@ -114,14 +115,7 @@ class Prior:
             seen: What was tried on the task already, each of the rates once.
         """
         everything = [*rates, *(each.rates for each in seen)]
-        standardised = self.evidence.standardised(features[None, :])
-        joint = self._process.at(
-            Points(
-                coordinates(everything),
-                np.repeat(standardised, len(everything), axis=0),
-                np.full(len(everything), NEW_TASK, dtype=np.int64),
-            )
-        )
+        joint = self._joints.of(features, everything)
         numbers = {each: number for number, each in enumerate(everything)}
         runs = np.array([numbers[each] for each in everything])
         luck = self.kernel.run**2 * (runs[:, None] == runs[None, :])
@@ -153,6 +147,21 @@ class Prior:
     def _process(self) -> Process:
         evidence = self.evidence
         return Process(self.kernel, evidence.points(), evidence.values, evidence.noise)
+
+    @cached_property
+    def _joints(self) -> Joints:
+        return Joints(self._joint)
+
+    def _joint(self, features: Vector, rates: Sequence[StageRates]) -> Normal:
+        """What finetunes of a new task reach, but for the luck of their seeds."""
+        standardised = self.evidence.standardised(features[None, :])
+        return self._process.at(
+            Points(
+                coordinates(rates),
+                np.repeat(standardised, len(rates), axis=0),
+                np.full(len(rates), NEW_TASK, dtype=np.int64),
+            )
+        )
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
