@@ -75,10 +75,11 @@ def claim_leases(
 ) -> list[Lease | Exception | None]:
     """For each claim a lease on the first work that there is for its worker, or None.
 
-    Checks of source models come first, then jobs by priority, fair share and age; all trials of a
-    lease are of one job. Where a worker is not registered, the answer is the error that says so,
-    code `worker_unknown`. Where the database goes away, the answer is its error for those who have
-    nothing yet; the leases of the others stand, and each must hear of its own.
+    What the workers never heard that they were given is handed back before. Checks of source models
+    come first, then jobs by priority, fair share and age; all trials of a lease are of one job.
+    Where a worker is not registered, the answer is the error that says so, code `worker_unknown`.
+    Where the database goes away, the answer is its error for those who have nothing yet; the leases
+    of the others stand, and each must hear of its own.
     """
     answers = Answers()
     holdings = {
