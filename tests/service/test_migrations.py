@@ -23,6 +23,7 @@ from lrsearch.db.migrate import LOCK_KEY, VERSION_TABLE, alembic_config, upgrade
 from lrsearch.db.tables import DataSetRow, JobRow, SourceModelRow, Table
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
+from tests.postgres import SOMEBODY_WAITS
 from tests.service.rig import Rig
 
 PROCESSES = 6
@@ -76,17 +77,13 @@ def test_an_upgrade_waits_for_another_for_longer_than_requests_wait_for_a_lock(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "Database", partial(Database, locked_seconds=0.05))
-    waits = """
-        SELECT now() - query_start > interval '0.1 s' FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event = 'advisory'
-    """
     with (
         ThreadPoolExecutor() as pool,
         psycopg.connect(settings.database_url, autocommit=True) as another,
     ):
         another.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
         upgraded = pool.submit(upgrade, settings)
-        while not upgraded.done() and another.execute(waits).fetchone() != (True,):
+        while not upgraded.done() and another.execute(SOMEBODY_WAITS).fetchone() != (True,):
             pass
         another.execute("SELECT pg_advisory_unlock(%s)", [LOCK_KEY])
         upgraded.result()

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import Mock
 
+import psycopg
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
@@ -16,12 +17,15 @@ from lrsearch.contract.jobs import JobRequest
 from lrsearch.contract.leases import ProbeWork, TrialWork
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.splits import Splits
+from lrsearch.db.engine import Database
 from lrsearch.db.tables import DataSetRow, JobRow
 from lrsearch.errors import ConflictError
+from lrsearch.jobs.jobs import lock_job
 from lrsearch.jobs.submission import submit_job
 from lrsearch.store import BlobStore
 from lrsearch.validation import validate_next
 from tests.api.samples import silhouettes, zip_of
+from tests.postgres import SOMEBODY_WAITS
 from tests.service.rig import Rig, one_database
 
 
@@ -63,6 +67,25 @@ def test_a_job_waits_for_its_data_set_and_then_begins(rig: Rig, store: BlobStore
     rig.release(lease)
     rig.run()
     assert rig.job(job).state == "complete"
+
+
+@pytest.mark.parametrize("settings", ["postgres"], indirect=True)
+def test_a_validation_outwaits_who_keeps_a_job_locked(rig: Rig, store: BlobStore) -> None:
+    send(rig, store, zip_of(silhouettes()))
+    job = rig.submit(data_set="birds")
+    impatient = Database(rig.settings.database, locked_seconds=0.05)
+    with (
+        ThreadPoolExecutor() as pool,
+        psycopg.connect(rig.settings.database_url, autocommit=True) as server,
+    ):
+        with rig.database.write() as session:
+            assert lock_job(session, job.id) is not None
+            validated = pool.submit(validate_next, impatient, store, rig.settings)
+            while not validated.done() and server.execute(SOMEBODY_WAITS).fetchone() != (True,):
+                pass
+        assert validated.result()
+    impatient.dispose()
+    assert [trial.state for trial in rig.trials(job)] == ["waiting"]
 
 
 @one_database
