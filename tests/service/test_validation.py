@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
+from typing import Any
 from unittest.mock import Mock
 
 import psycopg
@@ -20,6 +22,7 @@ from lrsearch.contract.splits import Splits
 from lrsearch.db.engine import Database
 from lrsearch.db.tables import DataSetRow, JobRow
 from lrsearch.errors import ConflictError
+from lrsearch.intake.validate import build_data_set
 from lrsearch.jobs.jobs import lock_job
 from lrsearch.jobs.submission import submit_job
 from lrsearch.store import BlobStore
@@ -163,16 +166,26 @@ def test_what_was_changed_meanwhile_holds(rig: Rig, store: BlobStore) -> None:
 
 
 def test_a_job_that_is_submitted_at_the_last_moment_is_not_forgotten(
-    rig: Rig, store: BlobStore
+    rig: Rig, store: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begun, submitted = Event(), Event()
+
+    def build(*args: Any) -> Any:
+        begun.set()
+        assert submitted.wait(60.0)
+        return build_data_set(*args)
+
+    monkeypatch.setattr(validation, "build_data_set", build)
     send(rig, store, zip_of(silhouettes()))
     request = JobRequest(data_set="birds", source_model="random")
     with ThreadPoolExecutor(1) as other:
+        validated = other.submit(validate_next, rig.database, store, rig.settings)
+        assert begun.wait(60.0)
         with rig.database.write() as session:
             job, _ = submit_job(session, request, NOBODY, None)
             session.flush()
-            validation = other.submit(validate_next, rig.database, store, rig.settings)
-        assert validation.result()
+            submitted.set()
+        assert validated.result()
     assert [trial.state for trial in rig.trials(job)] == ["waiting"]
 
 
