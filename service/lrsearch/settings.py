@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Self
 
 from platformdirs import user_data_path
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 MIB = 1024 * 1024
 
@@ -32,7 +33,8 @@ class Settings(BaseSettings):
         description="`postgresql://…`; empty: SQLite in the data folder.",
     )
     database_password_file: Path | None = Field(
-        default=None, description="File with the database's password; it stands above the URL's."
+        default=None,
+        description="File with the database's password, which stands above the URL's; empty: none.",
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any.")
@@ -112,14 +114,31 @@ class Settings(BaseSettings):
             )
         return self
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        try:
+            if value:
+                make_url(value)
+        except (ValueError, ArgumentError):  # which may tell a password
+            raise ValueError(
+                "is no database's URL, such as postgresql://lrsearch@db/lrsearch"
+            ) from None
+        return value
+
+    @field_validator("database_password_file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
     @model_validator(mode="after")
     def _has_its_password(self) -> Self:
-        if self.database_password_file is not None and not self.database_url:
+        file = self.database_password_file
+        if file is not None and self.database.get_backend_name() == "sqlite":
             raise ValueError(
-                f"database_password_file is {str(self.database_password_file)!r}, but SQLite takes "
-                "no password; set database_url too, such as postgresql://lrsearch@db/lrsearch"
+                f"database_password_file is {str(file)!r}, but SQLite takes no password; set "
+                "database_url too, such as postgresql://lrsearch@db/lrsearch"
             )
-        self._password()
         return self
 
     @property
@@ -174,7 +193,7 @@ class Settings(BaseSettings):
         if file is None:
             return None
         try:
-            password = file.read_text(encoding="utf-8").strip()
+            password = file.read_text(encoding="utf-8").strip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(
                 f"database_password_file: {str(file)!r} cannot be read: {error}"

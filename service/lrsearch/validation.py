@@ -1,6 +1,7 @@
 """Validation: data sets become ready in the background, and the jobs that wait for them begin."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
 
@@ -8,7 +9,7 @@ import structlog
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from lrsearch.db.engine import AWAY, Database, database_now
+from lrsearch.db.engine import AWAY, HUNG_SECONDS, Database, database_now, wait_at_most
 from lrsearch.db.tables import DataSetRow, JobRow, TrialRow
 from lrsearch.errors import InvalidError
 from lrsearch.intake.archives import archive_members
@@ -92,7 +93,7 @@ def _build(
         content = store.add(built.path)
     finally:
         destination.unlink(missing_ok=True)
-    with database.write() as session:
+    with _patient_write(database) as session:
         row = session.get_one(DataSetRow, data_set_id)
         row.state = "ready"
         row.fingerprint, row.content_sha256 = built.fingerprint, content.sha256
@@ -118,14 +119,14 @@ class _Reporter:
         if monotonic() < self._next:
             return
         self._next = monotonic() + PROGRESS_SECONDS
-        with self._database.write() as session:
+        with _patient_write(self._database) as session:
             row = session.get_one(DataSetRow, self._data_set_id)
             row.progress_done, row.progress_total = done, total
             row.validator_until = database_now(session) + timedelta(seconds=VALIDATOR_SECONDS)
 
 
 def _reject(database: Database, data_set_id: str, error: IntakeError) -> None:
-    with database.write() as session:
+    with _patient_write(database) as session:
         row = session.get_one(DataSetRow, data_set_id)
         row.state, row.reason = "rejected", error.message
         row.problems = [problem.model_dump() for problem in error.problems]
@@ -155,3 +156,11 @@ def _waiting_jobs(session: Session, data_set: DataSetRow) -> Iterator[JobRow]:
         job = lock_job(session, job_id)
         if job is not None and job.state == "waiting":  # it may have been cancelled meanwhile
             yield job
+
+
+@contextmanager
+def _patient_write(database: Database) -> Iterator[Session]:
+    """A transaction that outlasts one that hangs, for else minutes of work were done again."""
+    with database.write() as session:
+        wait_at_most(session, 2.0 * HUNG_SECONDS)
+        yield session

@@ -85,7 +85,6 @@ def test_whoever_needs_the_password_reads_the_file_that_one_container_writes(
     } == dict.fromkeys(
         ("POSTGRES_PASSWORD_FILE", "LRSEARCH_DATABASE_PASSWORD_FILE"), "/run/database/password"
     )
-    assert "database-password" not in services["worker"]["volumes"]
 
 
 def test_nothing_but_the_database_may_do_what_it_need_not(services: dict[str, Service]) -> None:

@@ -5,9 +5,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from lrsearch.contract.rates import StageRates
 from lrsearch.db.appending import append_row
 from lrsearch.db.engine import Database, database_now
-from lrsearch.db.tables import OutboxRow, WorkerRow
+from lrsearch.db.tables import JobRow, OutboxRow, WorkerRow
+from lrsearch.jobs.trials import add_trial
 from tests.service.rig import Rig
 
 
@@ -25,9 +27,14 @@ def test_what_is_appended_is_there_after_the_transaction(rig: Rig) -> None:
 
 
 def test_what_is_appended_is_written_behind_the_rows_that_it_refers_to(rig: Rig) -> None:
-    job = rig.submit()  # its row, its trials' and the first entries are of one transaction
+    job = rig.submit()
+    with rig.database.write() as session:
+        row = session.get_one(JobRow, job.id)
+        rates = StageRates(conv1=0, conv2=0, conv3=0, conv4=0, conv5=0, head=0.01)
+        trial, _ = add_trial(session, row, 1, {}, rates)
+        append_row(session, OutboxRow, job_id=job.id, trial_id=trial.id, attempts=0)
     with rig.database.read() as session:
-        assert set(session.scalars(select(OutboxRow.job_id))) == {job.id}
+        assert trial.id in set(session.scalars(select(OutboxRow.trial_id)))
 
 
 def test_a_query_sees_what_was_appended_beside_other_changes(rig: Rig) -> None:

@@ -7,13 +7,14 @@ import pytest
 
 from lrsearch.contract.budgets import Budget
 from lrsearch.contract.events import TrialPutBack
-from lrsearch.contract.leases import Lease
+from lrsearch.contract.leases import Claim, Lease
 from lrsearch.contract.protocols import LastLayer
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import LeaseRow
 from lrsearch.errors import ConflictError, NotFoundError
 from lrsearch.jobs.jobs import lock_job
 from lrsearch.leasing import put_back
+from lrsearch.leasing.claims import Asked, claim_leases
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from lrsearch.store import BlobStore
@@ -175,6 +176,18 @@ def test_a_claim_leaves_the_leases_that_its_worker_knows_of_and_those_of_others(
     assert rig.try_claim(worker, holds=[mine.id]) is not None
     assert rig.try_claim(worker, holds=None) is not None
     assert rig.beat(mine) == rig.beat(others) == "continue"
+
+
+def test_a_claim_says_nothing_of_leases_that_were_given_out_after_it_came_in(rig: Rig) -> None:
+    """As one that a replica finds when it goes on after a rest, and its worker has asked again."""
+    job = rig.submit()
+    worker = rig.worker()
+    late = Asked(Claim(worker_id=worker, holds=[]))
+    lease = rig.try_claim(worker, holds=[])
+    assert lease is not None
+    claim_leases(rig.database, [late], rig.settings)
+    rig.complete(lease, 0.5)
+    assert rig.trials(job)[0].val_top1 == 0.5
 
 
 def test_a_lease_that_somebody_has_sent_a_heartbeat_for_is_not_unheard_of(rig: Rig) -> None:

@@ -102,6 +102,15 @@ def test_trials_appear_while_they_run(rig: Rig, ledger: Ledger) -> None:
     assert [entry.params for entry in entries] == [{}, {"scale": 0.25}]
 
 
+@one_database
+def test_requests_are_given_way_to_after_each_telling(rig: Rig, ledger: Ledger) -> None:
+    job = rig.submit(budget=Budget(trials=3))
+    rig.run(lambda _: 0.5)
+    found: list[int] = []
+    drain_outbox(rig.database, ledger, lambda _: found.append(len(_entries(ledger, job))))
+    assert {1, 2, 3, 4} <= set(found)
+
+
 def test_an_entry_that_came_about_since_we_looked_is_taken(
     rig: Rig, ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

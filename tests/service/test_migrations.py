@@ -1,10 +1,12 @@
 """The tables: made, brought up to date and removed; apart from Optuna's."""
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -15,11 +17,13 @@ from sqlalchemy.exc import IntegrityError
 from lrsearch.access.keys import create_key, list_keys
 from lrsearch.access.principals import SHARED
 from lrsearch.contract.keys import KeyRequest, Limits
+from lrsearch.db import migrate
 from lrsearch.db.engine import Database
-from lrsearch.db.migrate import VERSION_TABLE, alembic_config, upgrade
+from lrsearch.db.migrate import LOCK_KEY, VERSION_TABLE, alembic_config, upgrade
 from lrsearch.db.tables import DataSetRow, JobRow, SourceModelRow, Table
 from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
+from tests.postgres import SOMEBODY_WAITS
 from tests.service.rig import Rig
 
 PROCESSES = 6
@@ -66,6 +70,23 @@ def test_six_processes_that_upgrade_at_once_all_succeed(
     Ledger(empty_settings.ledger).storage.engine.dispose()  # which wants its tables at their head
     names = _source_models(empty_database)
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("settings", ["postgres"], indirect=True)
+def test_an_upgrade_waits_for_another_for_longer_than_requests_wait_for_a_lock(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "Database", partial(Database, locked_seconds=0.05))
+    with (
+        ThreadPoolExecutor() as pool,
+        psycopg.connect(settings.database_url, autocommit=True) as another,
+    ):
+        another.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        upgraded = pool.submit(upgrade, settings)
+        while not upgraded.done() and another.execute(SOMEBODY_WAITS).fetchone() != (True,):
+            pass
+        another.execute("SELECT pg_advisory_unlock(%s)", [LOCK_KEY])
+        upgraded.result()
 
 
 def test_models_and_migrations_do_not_differ(database: Database) -> None:

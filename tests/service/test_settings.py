@@ -16,7 +16,7 @@ from lrsearch.search.ledger import Ledger
 from lrsearch.settings import Settings
 from tests.postgres import new_database
 
-PASSWORD = "p@ss:w/o%rd {0}'\"?#ü"  # noqa: S105 - a URL, Optuna and Alembic each quote differently
+PASSWORD = " p@ss:w/o%rd {0}'\"?#ü"  # noqa: S105 - a URL, Optuna and Alembic each quote differently
 
 
 @pytest.fixture
@@ -79,9 +79,22 @@ def test_a_password_file_without_a_password_is_an_error(tmp_path: Path) -> None:
             )
 
 
-def test_a_password_for_sqlite_is_an_error(password_file: Path) -> None:
+@pytest.mark.parametrize("url", ["", "sqlite:///lrsearch.db"])
+def test_a_password_for_sqlite_is_an_error(password_file: Path, url: str) -> None:
     with pytest.raises(ValidationError, match=r"SQLite takes no password; set database_url"):
-        Settings(database_password_file=password_file)
+        Settings(database_url=url, database_password_file=password_file)
+
+
+def test_an_empty_name_of_a_password_file_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRSEARCH_DATABASE_PASSWORD_FILE", "")
+    assert Settings().database_password_file is None
+
+
+@pytest.mark.parametrize("url", ["secret", "postgresql://lrsearch:secret@db:port/lrsearch"])
+def test_what_is_no_url_of_a_database_is_an_error_that_does_not_show_it(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"database_url\n.*is no database's URL") as refused:
+        Settings(database_url=url)
+    assert "secret" not in str(refused.value)
 
 
 def test_no_password_is_shown(password_file: Path) -> None:

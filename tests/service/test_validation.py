@@ -2,8 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
+from typing import Any
 from unittest.mock import Mock
 
+import psycopg
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
@@ -16,12 +19,16 @@ from lrsearch.contract.jobs import JobRequest
 from lrsearch.contract.leases import ProbeWork, TrialWork
 from lrsearch.contract.recipes import Recipe
 from lrsearch.contract.splits import Splits
+from lrsearch.db.engine import Database
 from lrsearch.db.tables import DataSetRow, JobRow
 from lrsearch.errors import ConflictError
+from lrsearch.intake.validate import build_data_set
+from lrsearch.jobs.jobs import lock_job
 from lrsearch.jobs.submission import submit_job
 from lrsearch.store import BlobStore
 from lrsearch.validation import validate_next
 from tests.api.samples import silhouettes, zip_of
+from tests.postgres import SOMEBODY_WAITS
 from tests.service.rig import Rig, one_database
 
 
@@ -63,6 +70,25 @@ def test_a_job_waits_for_its_data_set_and_then_begins(rig: Rig, store: BlobStore
     rig.release(lease)
     rig.run()
     assert rig.job(job).state == "complete"
+
+
+@pytest.mark.parametrize("settings", ["postgres"], indirect=True)
+def test_a_validation_outwaits_who_keeps_a_job_locked(rig: Rig, store: BlobStore) -> None:
+    send(rig, store, zip_of(silhouettes()))
+    job = rig.submit(data_set="birds")
+    impatient = Database(rig.settings.database, locked_seconds=0.05)
+    with (
+        ThreadPoolExecutor() as pool,
+        psycopg.connect(rig.settings.database_url, autocommit=True) as server,
+    ):
+        with rig.database.write() as session:
+            assert lock_job(session, job.id) is not None
+            validated = pool.submit(validate_next, impatient, store, rig.settings)
+            while not validated.done() and server.execute(SOMEBODY_WAITS).fetchone() != (True,):
+                pass
+        assert validated.result()
+    impatient.dispose()
+    assert [trial.state for trial in rig.trials(job)] == ["waiting"]
 
 
 @one_database
@@ -140,16 +166,26 @@ def test_what_was_changed_meanwhile_holds(rig: Rig, store: BlobStore) -> None:
 
 
 def test_a_job_that_is_submitted_at_the_last_moment_is_not_forgotten(
-    rig: Rig, store: BlobStore
+    rig: Rig, store: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begun, submitted = Event(), Event()
+
+    def build(*args: Any) -> Any:
+        begun.set()
+        assert submitted.wait(60.0)
+        return build_data_set(*args)
+
+    monkeypatch.setattr(validation, "build_data_set", build)
     send(rig, store, zip_of(silhouettes()))
     request = JobRequest(data_set="birds", source_model="random")
     with ThreadPoolExecutor(1) as other:
+        validated = other.submit(validate_next, rig.database, store, rig.settings)
+        assert begun.wait(60.0)
         with rig.database.write() as session:
             job, _ = submit_job(session, request, NOBODY, None)
             session.flush()
-            validation = other.submit(validate_next, rig.database, store, rig.settings)
-        assert validation.result()
+            submitted.set()
+        assert validated.result()
     assert [trial.state for trial in rig.trials(job)] == ["waiting"]
 
 

@@ -22,7 +22,8 @@ def append_row(session: Session, table: type[Table], **values: Any) -> None:
 
     Args:
         session: Of `Database.write`; what is appended is for queries to see where it has other
-            changes too, and at its commit at the latest.
+            changes too, and at its commit at the latest. A savepoint that is rolled back behind it
+            may take it along, or leave it though it was appended within.
         table: The row's.
         values: By column; those of one table have the same columns.
     """

@@ -56,7 +56,7 @@ class Database:
         hung_seconds: After so long without a statement a transaction is ended, on PostgreSQL: a
             replica that hangs, or whose machine is gone, would keep its jobs locked for all others.
         locked_seconds: After so long a transaction gives up what another keeps locked, on
-            PostgreSQL, see `waited_in_vain`.
+            PostgreSQL, see `waited_in_vain`; 0: never.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ def upgrade(settings: Settings) -> None:
 
     May run any number of times, and in several processes at once: one works, the others wait.
     """
-    database = Database(settings.database)
+    database = Database(settings.database, locked_seconds=0.0)  # another's upgrade may take minutes
     try:
         with _alone(database):
             with database.engine.begin() as connection:

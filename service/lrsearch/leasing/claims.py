@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from itertools import chain
+from time import monotonic
 from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, select
@@ -29,7 +30,7 @@ from lrsearch.db.engine import (
 from lrsearch.db.tables import JobRow, TrialRow, WorkerRow, WorkRow
 from lrsearch.jobs.advance import advance, allowance_of, propose_trials, reserve_seconds
 from lrsearch.leasing.grants import Piece, grant, grant_check, task_of
-from lrsearch.leasing.put_back import release_unheard
+from lrsearch.leasing.put_back import Holdings, release_unheard
 from lrsearch.leasing.turns import Overview, check_to_make, jobs_to_wait_for, next_job, overview
 from lrsearch.leasing.workers import note_seen, worker_unknown
 from lrsearch.settings import Settings
@@ -53,6 +54,8 @@ class Asked:
     claim: Claim
     context: Context = field(default_factory=copy_context)
     """What lines in the log are to say of it."""
+    at: float = field(default_factory=monotonic)
+    """When, in seconds of `time.monotonic`."""
 
 
 def claim_lease(database: Database, claim: Claim, settings: Settings) -> Lease | None:
@@ -72,15 +75,20 @@ def claim_leases(
 ) -> list[Lease | Exception | None]:
     """For each claim a lease on the first work that there is for its worker, or None.
 
-    Checks of source models come first, then jobs by priority, fair share and age; all trials of a
-    lease are of one job. Where a worker is not registered, the answer is the error that says so,
-    code `worker_unknown`. Where the database goes away, the answer is its error for those who have
-    nothing yet; the leases of the others stand, and each must hear of its own.
+    What the workers never heard that they were given is handed back before. Checks of source models
+    come first, then jobs by priority, fair share and age; all trials of a lease are of one job.
+    Where a worker is not registered, the answer is the error that says so, code `worker_unknown`.
+    Where the database goes away, the answer is its error for those who have nothing yet; the leases
+    of the others stand, and each must hear of its own.
     """
     answers = Answers()
-    known = {it.claim.worker_id: it.claim.holds for it in claims if it.claim.holds is not None}
-    if known:
-        release_unheard(database, known, settings)
+    holdings = {
+        it.claim.worker_id: Holdings(it.claim.holds, it.at)
+        for it in claims
+        if it.claim.holds is not None
+    }
+    if holdings:
+        release_unheard(database, holdings, settings)
     try:
         _serve_all(database, claims, settings, answers)
     except Exception as error:

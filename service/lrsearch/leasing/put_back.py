@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Mapping
 from contextvars import copy_context
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from time import monotonic
+from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import OperationalError
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from lrsearch.contract.events import TrialPutBack
 from lrsearch.db.engine import (
     LONGEST_WAIT_SECONDS,
+    Clock,
     Database,
     database_now,
     wait_at_most,
@@ -31,9 +33,17 @@ STOPPED = "the worker was stopped and handed it back"
 GONE = "the worker had gone when it was given out"
 UNHEARD = "the worker did not hear that it was given out"
 
-_ACTIVE: Final = select(LeaseRow.id, LeaseRow.worker_id).where(
+_ACTIVE: Final = select(LeaseRow.id, LeaseRow.worker_id, LeaseRow.created_at, Clock()).where(
     LeaseRow.state == "active", LeaseRow.worker_id.in_(bindparam("worker_ids", expanding=True))
 )
+
+
+class Holdings(NamedTuple):
+    """The leases that a worker says that it has."""
+
+    lease_ids: Collection[str]
+    said_at: float
+    """In seconds of `time.monotonic`: of leases that were given out later it says nothing."""
 
 
 def release_lease(session: Session, lease_id: str, token: str, why: str = STOPPED) -> None:
@@ -57,7 +67,7 @@ def expire_leases(database: Database, settings: Settings) -> int:
 
 
 def release_unheard(
-    database: Database, known: Mapping[str, Collection[str]], settings: Settings
+    database: Database, holdings: Mapping[str, Holdings], settings: Settings
 ) -> int:
     """Hand back leases of whom their workers do not know; returns how many.
 
@@ -65,12 +75,20 @@ def release_unheard(
 
     Args:
         database: Where they are.
-        known: The leases that each worker knows that it has, by the worker's id.
+        holdings: By the worker's id.
         settings: How long leases last.
     """
     with database.read() as session:
-        active = session.execute(_ACTIVE, {"worker_ids": list(known)}).all()
-    unheard = [each for each, worker_id in active if each not in known[worker_id]]
+        session.connection()  # for which one may have to wait
+        here = monotonic()
+        active = session.execute(_ACTIVE, {"worker_ids": list(holdings)}).all()
+    unheard = [
+        lease_id
+        for lease_id, worker_id, created_at, now in active
+        if lease_id not in holdings[worker_id].lease_ids
+        # Ages are compared, since our clock is not the database's.
+        and (now - created_at).total_seconds() > here - holdings[worker_id].said_at
+    ]
     return sum(_end_alone(database, each, partial(_forget, settings)) for each in unheard)
 
 

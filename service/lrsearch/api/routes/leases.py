@@ -42,10 +42,11 @@ Token = Annotated[str, Header(alias=LEASE_TOKEN_HEADER, description="From the cl
 )
 async def claim(body: Claim, request: Request, service: Running, _: WorkerKey) -> Response:
     """Get work: at once, when there is some, or 204 after `wait_seconds`."""
-    deadline = monotonic() + body.wait_seconds
-    while True:
+    asked = Asked(body)
+    deadline = asked.at + body.wait_seconds
+    while not await request.is_disconnected():
         ring = service.bell.next_ring()
-        lease = await service.claims.ask(Asked(body))
+        lease = await service.claims.ask(asked)
         if lease is not None:
             if await request.is_disconnected():  # else its work would wait until it expires
                 await service.in_lane(_release, service, lease.id, lease.token, put_back.GONE)
@@ -55,8 +56,6 @@ async def claim(body: Claim, request: Request, service: Running, _: WorkerKey) -
         if left <= 0.0:
             break
         await service.bell.wait(ring, min(CLAIM_POLL_SECONDS, left))
-        if await request.is_disconnected():
-            break
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
