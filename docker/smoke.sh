@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The deployed set-up, for real: builds it, starts it with two workers, runs a short job with curl
-# alone, then one during which a worker is killed and the database restarted, checks what comes of
-# both and removes everything but the images. Needs Docker with Compose, curl and python3.
+# The deployed set-up, for real: builds it, starts it with two replicas of the service and two
+# workers, runs a short job with curl alone, then one during which a worker and a replica are killed
+# and the database restarted, checks what comes of both and removes everything but the images. Needs
+# Docker with Compose, curl and python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LRSEARCH_PORT=0 # a free one
@@ -29,14 +30,15 @@ api() {
 # pick EXPRESSION: a Python expression on the JSON document `it` of standard input.
 pick() { python3 -c "import json, sys; it = json.load(sys.stdin); print($1)"; }
 
-# await PATH EXPRESSION: asks until it is true of the reply, for two minutes.
+# await PATH EXPRESSION: asks until it is true of the reply, for five minutes, for the processors may
+# have other work.
 await() {
-    local end=$((SECONDS + 120))
+    local end=$((SECONDS + 300))
     while [ "$SECONDS" -lt "$end" ]; do
         [ "$(api "$1" 2>"$scratch/await" | pick "$2" 2>&1)" != True ] || return 0
         sleep 0.5
     done
-    say "After two minutes it is not yet so that $2:"
+    say "After five minutes it is not yet so that $2:"
     api "$1"
     return 1
 }
@@ -57,6 +59,10 @@ events() {
         sed --unbuffered --quiet 's/^data: //p'
 }
 
+# crash CONTAINER: kills all that runs in it, from inside: it is then started again, which it is not
+# where Docker was told to kill it.
+crash() { docker exec "$1" sh -c 'kill -s KILL -- -1' 2>"$scratch/kill" || true; }
+
 finish() {
     local status=$?
     if [ "$status" != 0 ]; then
@@ -76,15 +82,19 @@ say "Building the images"
 compose down --volumes --remove-orphans >"$scratch/down" 2>&1 # what a run that was cut off left
 compose build --quiet
 
-size=$(docker image inspect --format '{{.Size}}' lrsearch-service)
-say "Built; the service's image has $((size / 1000000)) MB; starting"
+for image in service gateway; do
+    size=$(docker image inspect --format '{{.Size}}' "lrsearch-$image")
+    say "Built; the image of the $image has $((size / 1000000)) MB"
+done
 SECONDS=0
-compose up --detach --wait --quiet-pull --scale worker=2 2>"$scratch/up" ||
+compose up --detach --wait --quiet-pull --scale service=2 --scale worker=2 2>"$scratch/up" ||
     { cat "$scratch/up"; exit 1; }
-url=http://$(compose port service 8000)
+url=http://$(compose port gateway 8000)
 say "All are healthy; the service is at $url"
 
-code=$(curl --silent --output "$scratch/refusal" --write-out '%{http_code}' "$url/v1/jobs")
+forged=192.0.2.7
+code=$(curl --silent --output "$scratch/refusal" --write-out '%{http_code}' \
+    --header "X-Forwarded-For: $forged" "$url/v1/jobs")
 [ "$code" = 401 ] || { say "Without a key the service answered $code"; exit 1; }
 key=$(compose exec -T service lrsearch keys create smoke --scope read --scope submit 2>"$scratch/key")
 api "/v1/datasets?name=silhouettes" --request POST \
@@ -122,9 +132,15 @@ say "Submitted job $job"
 running='[trial["worker"] for trial in it["items"] if trial["state"] == "running" and trial["number"]]'
 await "/v1/jobs/$job/trials" "len($running) > 0"
 worker=$(api "/v1/jobs/$job/trials" | pick "$running[0]") # by the name of its container
-# From inside, for a container that Docker is told to kill is not started again.
-docker exec "$worker" sh -c 'kill -s KILL -- -1' 2>"$scratch/kill" || true
+crash "$worker"
 say "Killed a worker in the midst of its trials"
+read -r replica < <(compose ps --quiet service)
+crash "$replica"
+for _ in {1..20}; do
+    api "/v1/jobs/$job" >"$scratch/job"
+    api /v1/recommendations --json '{"images_per_label": 20, "labels": 10}' >"$scratch/recommended"
+done
+say "Killed a replica; the other one answered for it, every time"
 compose restart db 2>"$scratch/restart"
 say "Restarted the database"
 await "/v1/jobs/$job" 'it["state"] not in ("waiting", "running", "finalising")'
@@ -143,12 +159,19 @@ print(f"of {len(ended)} trials, trials {sorted(put_back)} were lost with a worke
 ' >"$scratch/trials"
 say "Each trial has one result; $(cat "$scratch/trials")"
 
+[ "$(docker inspect --format '{{.RestartCount}} {{.State.Status}}' "$replica")" = "1 running" ]
+say "The replica was started again"
+
 compose exec -T db cat /run/database/password >"$scratch/password"
 [ "$(wc --bytes <"$scratch/password")" -gt 30 ]
 { compose ps --all --quiet | xargs docker inspect; compose logs --no-color; } >"$scratch/seen"
 ! grep --quiet --fixed-strings --file="$scratch/password" "$scratch/seen" ||
     { say "The database's password can be seen"; exit 1; }
 say "The database's password is in no container's environment and in no log"
+grep --quiet '"code": "unauthenticated".*"address"' "$scratch/seen"
+! grep --quiet --fixed-strings "$forged" "$scratch/seen" ||
+    { say "A client's own word on its address was believed"; exit 1; }
+say "A client's own word on its address is not believed"
 
 compose stop worker 2>"$scratch/stop"
 for container in $(compose ps --all --quiet worker); do

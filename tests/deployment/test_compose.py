@@ -32,6 +32,7 @@ def test_a_profile_adds_its_own_workers_to_what_every_profile_has(
         "db": None,
         "migrate": None,
         "service": None,
+        "gateway": None,
         "worker": ["cpu"],
         "worker-gpu": ["gpu"],
     }
@@ -72,7 +73,7 @@ def test_whoever_needs_the_password_reads_the_file_that_one_container_writes(
     mounts = {
         name: mount.partition(":")[2]
         for name, service in services.items()
-        for mount in service["volumes"]
+        for mount in service.get("volumes", [])
         if mount.startswith("database-password:")
     }
     assert mounts.pop("password") == "/run/database"
@@ -99,15 +100,52 @@ def test_nothing_but_the_database_may_do_what_it_need_not(services: dict[str, Se
         )
 
 
-def test_only_the_service_has_a_port_and_on_loopback_alone(services: dict[str, Service]) -> None:
+def test_only_the_gateway_has_a_port_and_on_loopback_alone(services: dict[str, Service]) -> None:
     ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
-    assert ports == {"service": ["127.0.0.1:${LRSEARCH_PORT:-8000}:8000"]}
+    assert ports == {"gateway": ["127.0.0.1:${LRSEARCH_PORT:-8000}:8000"]}
+
+
+def test_the_gateway_alone_connects_those_who_ask_with_the_service_that_believes_it(
+    compose: dict[str, Any], services: dict[str, Service]
+) -> None:
+    networks = {
+        name: service.get("networks", ["default"])
+        for name, service in services.items()
+        if service.get("network_mode") != "none"
+    }
+    assert networks.pop("gateway") == ["default", "inside"]
+    assert networks == {
+        "db": ["inside"],
+        "migrate": ["inside"],
+        "service": ["inside"],
+        "worker": ["default"],
+        "worker-gpu": ["default"],
+    }
+    assert set(compose["networks"]) == {"default", "inside"}
+    assert services["service"]["environment"]["FORWARDED_ALLOW_IPS"] == "*"
+    believed = services["gateway"]["environment"]["FORWARDED_ALLOW_IPS"]
+    assert believed == "${FORWARDED_ALLOW_IPS:-127.0.0.1}"
+
+
+def test_workers_start_with_the_gateway_and_ask_it_alone(services: dict[str, Service]) -> None:
+    for name in ("worker", "worker-gpu"):
+        assert services[name]["environment"]["LRSEARCH_WORKER_URL"] == "http://gateway:8000"
+        assert services[name]["depends_on"] == {"gateway": {"condition": "service_healthy"}}
+
+
+@pytest.mark.parametrize("name", ["gateway", "service", "worker"])
+def test_an_image_runs_as_its_own_user_and_says_how_it_is(name: str) -> None:
+    lines = (DOCKER / f"{name}.Dockerfile").read_text(encoding="utf-8").splitlines()
+    last_stage = lines[max(n for n, line in enumerate(lines) if line.startswith("FROM ")) :]
+    users = [line for line in last_stage if line.startswith("USER ")]
+    assert users == [f"USER {'haproxy' if name == 'gateway' else 'lrsearch'}"]
+    assert any(line.startswith("HEALTHCHECK ") for line in last_stage)
 
 
 def test_every_volume_that_is_mounted_is_declared(compose: dict[str, Any]) -> None:
     mounted = {
         mount.partition(":")[0]
         for service in compose["services"].values()
-        for mount in service["volumes"]
+        for mount in service.get("volumes", [])
     }
     assert mounted == set(compose["volumes"])
