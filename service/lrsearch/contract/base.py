@@ -1,8 +1,18 @@
 """What every type of the contract shares: strictness, and the few scalar types with a meaning."""
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, ClassVar, Final, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
 Accuracy = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 """Share of images whose top-1 label is right, in [0, 1]."""
@@ -30,6 +40,65 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{36}$")]
 
 
 class Contract(BaseModel):
-    """Base of every type that crosses the network: unknown fields are errors, values constant."""
+    """Base of every type that crosses the network: unknown fields are errors, values constant.
+
+    A number is a number and a flag a flag: `"5"` is not taken for 5, nor `true` for 1.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    in_query: ClassVar[bool] = False
+    """Whether it comes in the query of a URL, where everything is text."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_their_kinds(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and not cls.in_query:
+            wrong = [
+                InitErrorDetails(type=_ERRORS[kind], loc=place, input=value)
+                for name, kind in _numbers_and_flags(cls).items()
+                for place, value in _places(name, values.get(name))
+                if not _may_be(kind, value)
+            ]
+            if wrong:
+                raise ValidationError.from_exception_data(cls.__name__, wrong)
+        return values
+
+
+_ERRORS: Final = {bool: "bool_type", int: "int_type", float: "float_type"}
+
+
+@cache
+def _numbers_and_flags(model: type[Contract]) -> dict[str, type]:
+    """The fields whose values, or those in their lists, are numbers alone, or flags alone."""
+    kinds: dict[str, type] = {}
+    for name, field in model.model_fields.items():
+        scalars = {*_leaves(field.annotation)} & {bool, int, float, str}
+        if scalars == {bool}:
+            kinds[name] = bool
+        elif scalars and scalars <= {int, float}:
+            kinds[name] = float if float in scalars else int
+    return kinds
+
+
+def _leaves(annotation: Any) -> Iterator[type]:
+    parts = get_args(annotation)
+    for part in parts:
+        yield from _leaves(part)
+    if not parts:
+        yield annotation if isinstance(annotation, type) else type(annotation)
+
+
+def _places(name: str, value: Any) -> list[tuple[tuple[str | int, ...], Any]]:
+    if isinstance(value, list):
+        return [((name, number), each) for number, each in enumerate(value)]
+    return [((name,), value)]
+
+
+def _may_be(kind: type, value: Any) -> bool:
+    """Whether nothing is known against it; whatever is no scalar, the field judges by itself."""
+    if isinstance(value, bool):
+        return kind is bool
+    if isinstance(value, int | float):
+        return kind is not bool
+    return not isinstance(value, str)

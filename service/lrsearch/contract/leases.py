@@ -39,6 +39,8 @@ class Claim(Contract):
 class Checkpoint(Contract):
     """Where an earlier attempt at a trial got to; the lease's holder may fetch it."""
 
+    in_query = True
+
     sha256: Sha256 = Field(description="Of the file.")
     epochs: int = Field(ge=1, description="Epochs that were run by then.")
 
