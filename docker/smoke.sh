@@ -136,8 +136,10 @@ crash "$worker"
 say "Killed a worker in the midst of its trials"
 read -r replica < <(compose ps --quiet service)
 crash "$replica"
-for _ in {1..20}; do
+for _ in {1..20}; do # at once: what only reads is tried again where the replica dies over it
     api "/v1/jobs/$job" >"$scratch/job"
+done
+for _ in {1..20}; do
     api /v1/recommendations --json '{"images_per_label": 20, "labels": 10}' >"$scratch/recommended"
 done
 say "Killed a replica; the other one answered for it, every time"
