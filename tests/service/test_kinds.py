@@ -1,4 +1,4 @@
-"""Numbers and flags are taken as what they are, and nothing else is taken for one."""
+"""Numbers, flags and times are taken for what they are, and nothing else for one of them."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from lrsearch.contract.budgets import Budget
 from lrsearch.contract.jobs import JobRequest
 from lrsearch.contract.keys import Limits
 from lrsearch.contract.leases import Checkpoint
+from lrsearch.contract.logs import LogLine
 from lrsearch.contract.protocols import Graduated, Staged
 
 
@@ -26,7 +27,7 @@ from lrsearch.contract.protocols import Graduated, Staged
         (JobRequest, {"data_set": "birds", "budget": {"seconds": "60"}}, ("budget", "seconds")),
     ],
 )
-def test_what_only_looks_like_a_number_or_a_flag_is_refused_where_it_stands(
+def test_what_only_might_be_taken_for_what_is_wanted_is_refused_where_it_stands(
     kind: type[Contract], sent: dict[str, Any], place: tuple[str | int, ...]
 ) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -50,6 +51,11 @@ def test_whatever_is_a_number_or_a_flag_is_taken(
     kind: type[Contract], sent: dict[str, Any]
 ) -> None:
     assert kind.model_validate(sent).model_dump(include={*sent}) == sent
+
+
+def test_a_number_is_no_time() -> None:
+    with pytest.raises(ValidationError, match="is the number 0; must be a time"):
+        LogLine.model_validate({"number": 1, "at": 0, "level": "info", "text": ""})
 
 
 def test_in_a_query_numbers_are_text() -> None:

@@ -1,9 +1,9 @@
 """Logs of trials: what a worker said while it ran one."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, field_validator
 
 from lrsearch.contract.base import Contract, Identifier
 
@@ -29,6 +29,15 @@ class LogLine(Contract):
     )
     level: LogLevel
     text: str = Field(max_length=MAX_LINE_CHARACTERS)
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _is_no_number(cls, value: Any) -> Any:
+        if isinstance(value, int | float):
+            raise ValueError(
+                f"is the number {value:g}; must be a time such as 2026-01-31T12:00:00Z"
+            )
+        return value
 
 
 class WorkLog(Contract):
