@@ -13,8 +13,8 @@ from lrsearch.contract.jobs import JobRequest
 from lrsearch.contract.rates import STAGES, StageRates
 from lrsearch.contract.results import Result
 from lrsearch.db.tables import DataSetRow, JobRow, SourceModelRow, TrialRow
-from lrsearch.jobs.jobs import request_of
 from lrsearch.jobs.probes import probe_of
+from lrsearch.jobs.requests import request_of
 from lrsearch.search.prior.evidence import Evidence, logit
 from lrsearch.search.prior.features import FEATURES, Vector, task_features
 

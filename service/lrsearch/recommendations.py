@@ -15,8 +15,9 @@ from lrsearch.contract.recommendations import (
     Recommended,
 )
 from lrsearch.errors import ConflictError
-from lrsearch.jobs.jobs import find_job, request_of
+from lrsearch.jobs.jobs import find_job
 from lrsearch.jobs.probes import probe_of
+from lrsearch.jobs.requests import request_of
 from lrsearch.priors import shipped_prior
 from lrsearch.search.prior.candidates import candidate_points
 from lrsearch.search.prior.explain import explain, rank_fast

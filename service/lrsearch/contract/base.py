@@ -68,6 +68,14 @@ class Contract(BaseModel):
 _ERRORS: Final = {bool: "bool_type", int: "int_type", float: "float_type"}
 
 
+_OF_COURSE: Final = {
+    bool: {bool, type(None)},
+    int: {int, float, type(None)},
+    float: {int, float, type(None)},
+}
+"""Types that need no second look."""
+
+
 @cache
 def _numbers_and_flags(model: type[Contract]) -> dict[str, type]:
     """The fields whose values, or those in their lists, are numbers alone, or flags alone."""

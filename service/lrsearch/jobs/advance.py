@@ -12,7 +12,7 @@ from lrsearch.contract.protocols import is_finite
 from lrsearch.contract.rates import StageRates
 from lrsearch.db.tables import JobRow, TrialRow, WorkRow
 from lrsearch.jobs.endings import cancel_trials, end_job
-from lrsearch.jobs.jobs import request_of
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.results import MINIMUM_TEST_IMAGES, build_result
 from lrsearch.jobs.spending import use_of
 from lrsearch.jobs.tasks import known_task, ready_to_recommend

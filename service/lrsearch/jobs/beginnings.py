@@ -3,11 +3,12 @@
 from sqlalchemy.orm import Session
 
 from lrsearch.contract.datasets import DataSetStatistics
-from lrsearch.contract.jobs import JobRequest, ResolvedRequest
+from lrsearch.contract.jobs import JobRequest
 from lrsearch.contract.splits import SplitSizes, split_sizes
 from lrsearch.db.tables import DataSetRow, JobRow
 from lrsearch.errors import invalid_field
 from lrsearch.jobs.probes import add_probe
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.trials import add_trial
 from lrsearch.search.baseline import BASELINE, baseline_point
 
@@ -18,7 +19,7 @@ def fit_job(job: JobRow, data_set: DataSetRow) -> None:
     Raises:
         InvalidError: its splits or its images per label do not fit.
     """
-    splits = _splits(ResolvedRequest.model_validate(job.request), data_set)
+    splits = _splits(request_of(job), data_set)
     job.test_images = sum(sizes.test for sizes in splits)
     job.validation_images = sum(sizes.validation for sizes in splits)
     job.exhausted = False
@@ -26,7 +27,7 @@ def fit_job(job: JobRow, data_set: DataSetRow) -> None:
 
 def begin_job(session: Session, job: JobRow) -> None:
     """Put the baseline and the probe of a job that fits into the queue."""
-    point = baseline_point(ResolvedRequest.model_validate(job.request).protocol)
+    point = baseline_point(request_of(job).protocol)
     add_trial(session, job, 0, point, BASELINE, baseline=True)
     add_probe(session, job)
 

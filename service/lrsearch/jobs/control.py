@@ -24,7 +24,8 @@ from lrsearch.jobs.advance import go_on
 from lrsearch.jobs.cuts import cuts_of
 from lrsearch.jobs.endings import cancel_open_job, cancel_trial
 from lrsearch.jobs.events import append_event
-from lrsearch.jobs.jobs import find_job, job_as_contract, lock_job, lock_open_job, request_of
+from lrsearch.jobs.jobs import find_job, job_as_contract, lock_job, lock_open_job
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.submission import planned_trials
 from lrsearch.jobs.trials import tell_ledger, trials_of
 from lrsearch.search.ledger import Ledger

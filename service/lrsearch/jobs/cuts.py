@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from lrsearch.contract.budgets import Budget
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import JobRow, TrialRow
-from lrsearch.jobs.jobs import request_of
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.spending import use_of
 from lrsearch.jobs.trials import UNFINISHED, curves_of
 from lrsearch.search.budget import Cut, Reserved, cuts

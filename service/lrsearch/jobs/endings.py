@@ -17,7 +17,8 @@ from lrsearch.db.tables import (
     WorkRow,
 )
 from lrsearch.jobs.events import append_event
-from lrsearch.jobs.jobs import job_as_contract, lock_open_job, request_of
+from lrsearch.jobs.jobs import job_as_contract, lock_open_job
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.trials import UNFINISHED, count_epochs, forget_checkpoint, tell_ledger
 from lrsearch.metrics import count_trial
 

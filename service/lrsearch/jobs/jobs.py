@@ -11,7 +11,6 @@ from lrsearch.contract.jobs import (
     Best,
     Job,
     JobState,
-    ResolvedRequest,
     Spent,
 )
 from lrsearch.contract.pages import Page
@@ -23,6 +22,7 @@ from lrsearch.db.tables import (
 )
 from lrsearch.errors import ConflictError, NotFoundError
 from lrsearch.jobs.probes import probe_of
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.waiting import Reason, reasons_of_jobs
 from lrsearch.paging import newest_first
 from lrsearch.source_models import find_source_model
@@ -92,11 +92,6 @@ def lock_open_job(session: Session, job_id: str, principal: Principal, purpose: 
             code="job_finished",
         )
     return job
-
-
-def request_of(job: JobRow) -> ResolvedRequest:
-    """The job's request, every default filled in."""
-    return ResolvedRequest.model_validate(job.request)
 
 
 def job_as_contract(session: Session, row: JobRow) -> Job:

@@ -3,7 +3,7 @@
 from sqlalchemy.orm import Session
 
 from lrsearch.db.tables import JobRow, TrialRow
-from lrsearch.jobs.jobs import request_of
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.tasks import known_task
 from lrsearch.jobs.trials import curves_of, trials_of
 from lrsearch.search.elimination import doomed

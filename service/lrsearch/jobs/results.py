@@ -10,7 +10,8 @@ from lrsearch.contract.results import Contender, Cost, Result
 from lrsearch.db.tables import EpochRow, JobRow, TrialRow
 from lrsearch.errors import ConflictError, NotFoundError, invalid_field
 from lrsearch.jobs.confirmation import confirmation_of, confirmed_in_words
-from lrsearch.jobs.jobs import request_of, source_model_of
+from lrsearch.jobs.jobs import source_model_of
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.tasks import known_task
 from lrsearch.statistics import mcnemar_p_value, wilson_interval
 

@@ -9,8 +9,8 @@ from lrsearch.contract.datasets import DataSetStatistics
 from lrsearch.contract.rates import StageRates
 from lrsearch.contract.trials import FINISHED
 from lrsearch.db.tables import DataSetRow, JobRow, TrialRow, WorkRow
-from lrsearch.jobs.jobs import request_of
 from lrsearch.jobs.probes import probe_of
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.trials import curves_of, trials_of
 from lrsearch.priors import prior_in_force
 from lrsearch.search.known import Finetune, KnownTask

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lrsearch.contract.jobs import ResolvedRequest
 from lrsearch.contract.reasons import ReasonCode
 from lrsearch.db.engine import database_now
 from lrsearch.db.tables import DataSetRow, JobRow, LeaseRow, TrialRow, WorkerRow, WorkRow
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.spending import use_of
 from lrsearch.search.budget import allowance
 
@@ -176,7 +176,7 @@ def _running(job: JobRow, pieces: list[_Piece], longest_seconds: float | None) -
     if not running:
         return None
     doing = _doing(running)
-    request = ResolvedRequest.model_validate(job.request)
+    request = request_of(job)
     first = any(piece.number == 0 or piece.kind == "probe" for piece in pieces)
     if request.strategy == "recommend" and first:
         return Reason("baseline_and_probe", f"{doing}; proposals wait for the baseline and probe")

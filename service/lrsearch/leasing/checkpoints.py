@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from lrsearch.contract.leases import Checkpoint
 from lrsearch.db.tables import TrialRow
 from lrsearch.errors import invalid_field
-from lrsearch.jobs.jobs import request_of
+from lrsearch.jobs.requests import request_of
 from lrsearch.leasing.fence import fenced
 from lrsearch.store import BlobStore
 

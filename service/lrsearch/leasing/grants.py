@@ -32,7 +32,7 @@ from lrsearch.db.tables import (
 )
 from lrsearch.ids import new_id
 from lrsearch.jobs.events import append_event
-from lrsearch.jobs.jobs import request_of
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.trials import tell_ledger
 from lrsearch.leasing.checkpoints import checkpoint_of
 from lrsearch.metrics import LEASES, once_committed

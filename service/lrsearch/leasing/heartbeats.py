@@ -12,8 +12,8 @@ from lrsearch.db.tables import JobRow, TrialRow
 from lrsearch.errors import invalid_field
 from lrsearch.jobs.advance import target_reached
 from lrsearch.jobs.cuts import cuts_of
-from lrsearch.jobs.jobs import request_of
 from lrsearch.jobs.pruning import pruning_reason
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.trials import curves_of, record_epochs
 from lrsearch.leasing.fence import Held, fenced
 from lrsearch.leasing.trial_logs import note_lines

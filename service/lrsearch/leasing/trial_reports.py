@@ -15,8 +15,8 @@ from lrsearch.errors import invalid_field
 from lrsearch.jobs.cuts import cuts_of
 from lrsearch.jobs.endings import settle_reservation
 from lrsearch.jobs.events import append_event
-from lrsearch.jobs.jobs import request_of
 from lrsearch.jobs.pruning import pruning_reason
+from lrsearch.jobs.requests import request_of
 from lrsearch.jobs.tasks import known_task
 from lrsearch.jobs.trials import forget_checkpoint, forget_epochs, record_epochs, tell_ledger
 from lrsearch.metrics import count_trial

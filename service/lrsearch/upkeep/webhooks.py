@@ -22,7 +22,8 @@ from lrsearch.contract.results import Result
 from lrsearch.contract.webhooks import DELIVERY_HEADER, SIGNATURE_HEADER, signature_of
 from lrsearch.db.engine import Database, database_now
 from lrsearch.db.tables import JobRow
-from lrsearch.jobs.jobs import job_as_contract, request_of
+from lrsearch.jobs.jobs import job_as_contract
+from lrsearch.jobs.requests import request_of
 from lrsearch.settings import Settings
 
 RETRY_SECONDS: Final = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0, 43_200.0)

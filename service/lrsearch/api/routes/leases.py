@@ -44,7 +44,7 @@ async def claim(body: Claim, request: Request, service: Running, _: WorkerKey) -
     """Get work: at once, when there is some, or 204 after `wait_seconds`."""
     asked = Asked(body)
     deadline = asked.at + body.wait_seconds
-    while not await request.is_disconnected():
+    while True:
         ring = service.bell.next_ring()
         lease = await service.claims.ask(asked)
         if lease is not None:
@@ -56,6 +56,8 @@ async def claim(body: Claim, request: Request, service: Running, _: WorkerKey) -
         if left <= 0.0:
             break
         await service.bell.wait(ring, min(CLAIM_POLL_SECONDS, left))
+        if await request.is_disconnected():
+            break
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
