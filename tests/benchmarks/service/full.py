@@ -46,8 +46,8 @@ async def full_figures(
     """Everything before and after the database is filled; slowdowns are the later by the former."""
     await _finish_a_job(installation)
     _copy(installation.database, 60)  # a page of the list is full in both
-    looks = await _looks(installation)
     empty = await measured(installation, workers, seconds)
+    looks = await _looks(installation)  # beside the same newer jobs as later
     started = time.monotonic()
     _copy(installation.database, copies, first=60)
     took = time.monotonic() - started
