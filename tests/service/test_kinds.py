@@ -53,6 +53,12 @@ def test_whatever_is_a_number_or_a_flag_is_taken(
     assert kind.model_validate(sent).model_dump(include={*sent}) == sent
 
 
+def test_a_list_is_refused_for_its_first_wrong_value_however_many_there_are() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Graduated.model_validate({"scale": [0.5] + 100_000 * [True]})
+    assert [error["loc"] for error in caught.value.errors()] == [("scale", 1)]
+
+
 def test_a_number_is_no_time() -> None:
     with pytest.raises(ValidationError, match="is the number 0; must be a time"):
         LogLine.model_validate({"number": 1, "at": 0, "level": "info", "text": ""})

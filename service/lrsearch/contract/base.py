@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Final, get_args
 
 from pydantic import (
@@ -55,10 +56,10 @@ class Contract(BaseModel):
     def _of_their_kinds(cls, values: Any) -> Any:
         if isinstance(values, Mapping) and not cls.in_query:
             wrong = [
-                InitErrorDetails(type=_ERRORS[kind], loc=place, input=value)
+                InitErrorDetails(type=_ERRORS[kind], loc=(name, *place), input=value)
                 for name, kind in _numbers_and_flags(cls).items()
-                for place, value in _places(name, values.get(name))
-                if not _may_be(kind, value)
+                if type(values.get(name)) not in _OF_COURSE[kind]
+                for place, value in _first_wrong(kind, values.get(name))
             ]
             if wrong:
                 raise ValidationError.from_exception_data(cls.__name__, wrong)
@@ -67,8 +68,7 @@ class Contract(BaseModel):
 
 _ERRORS: Final = {bool: "bool_type", int: "int_type", float: "float_type"}
 
-
-_OF_COURSE: Final = {
+_OF_COURSE: Final[dict[type, set[type]]] = {
     bool: {bool, type(None)},
     int: {int, float, type(None)},
     float: {int, float, type(None)},
@@ -97,10 +97,13 @@ def _leaves(annotation: Any) -> Iterator[type]:
         yield annotation if isinstance(annotation, type) else type(annotation)
 
 
-def _places(name: str, value: Any) -> list[tuple[tuple[str | int, ...], Any]]:
+def _first_wrong(kind: type, value: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """At most one: a list may be longer than the field allows, and an error for each costs much."""
     if isinstance(value, list):
-        return [((name, number), each) for number, each in enumerate(value)]
-    return [((name,), value)]
+        wrong = (((n,), each) for n, each in enumerate(value) if not _may_be(kind, each))
+        yield from islice(wrong, 1)
+    elif not _may_be(kind, value):
+        yield (), value
 
 
 def _may_be(kind: type, value: Any) -> bool:
